@@ -1,0 +1,1 @@
+"""Criterion, derivatives and optimiser of linear mixed models: arrays only."""

@@ -1,0 +1,250 @@
+"""The ML and REML criterion at one Sigma, and the blocks that everything else is made from.
+
+Notation (relative to sigma^2): V = I + sum_t Z_t Sigma_t Z_t'; V1 = I + Z_1 Sigma_1 Z_1' of the head;
+P = V^-1 - V^-1 X C X' V^-1, C = (X'V^-1X)^-1; s2 = y'Py / nu with nu = n (ML) or n - p (REML).
+
+    d = log|V| + [REML] log|X'V^-1X| + nu (1 + log(2 pi s2))
+
+which is lme4's deviance or REML criterion (Bates, Maechler, Bolker & Walker 2015, JSS 67(1), eq. 34
+and 41).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import solve_triangular
+
+from henderson.engine import kernels
+from henderson.engine.crossproducts import CrossProducts, block_diagonal
+from henderson.errors import FitError
+
+
+@dataclass(frozen=True)
+class Factorisation:
+    """The factored mixed-model equations at one Sigma, all in standard coordinates.
+
+    sigmas : Sigma_t (K, K), in the engine's order of factors.
+    gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
+    f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : Z_1' V1^-1 Z_tail, CSR (J K, m) or None.
+    n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
+    t : Lambda (I + Lambda' n_zz Lambda)^-1 Lambda', (m, m).
+    c : (X'V^-1X)^-1, (p, p).
+    beta : (p,); gamma : random effects of the tail (m,).
+    rss : y'Py; log_v, log_xvx : log|V|, log|X'V^-1X|.
+    """
+
+    cross: CrossProducts
+    sigmas: tuple[np.ndarray, ...]
+    gd: np.ndarray
+    f: np.ndarray
+    f_tail: sparse.csr_array | None
+    n_xy: np.ndarray
+    n_zxy: np.ndarray
+    n_zz: np.ndarray
+    t: np.ndarray
+    c: np.ndarray
+    beta: np.ndarray
+    gamma: np.ndarray
+    rss: float
+    log_v: float
+    log_xvx: float
+
+    def nu(self, reml: bool) -> int:
+        return self.cross.n - self.cross.p if reml else self.cross.n
+
+    def s2(self, reml: bool) -> float:
+        """Residual variance at this Sigma, in units of the standardised response."""
+        return self.rss / self.nu(reml)
+
+    def value(self, reml: bool) -> float:
+        """The criterion for the standardised response and X (the model adds the constants back)."""
+        nu = self.nu(reml)
+        det = self.log_v + (self.log_xvx if reml else 0.0)
+        return det + nu * (1.0 + np.log(2.0 * np.pi * self.rss / nu)) - self.cross.log_weights
+
+    @cached_property
+    def h(self) -> tuple[np.ndarray, ...]:
+        """Z_t'Py per factor, (J, K): the conditional modes are b_t = h_t Sigma_t."""
+        p = self.cross.p
+        residual = self.n_zxy[:, p] - self.n_zxy[:, :p] @ self.beta
+        tail = residual - self.n_zz @ self.gamma
+        if not self.cross.sizes:
+            return ()
+        head = self.f[:, :, p] - self.f[:, :, :p] @ self.beta
+        if self.f_tail is not None:
+            head = head - (self.f_tail @ self.gamma).reshape(head.shape)
+        parts = [
+            tail[s].reshape(size)
+            for s, size in zip(self.cross.tail, self.cross.sizes[1:], strict=True)
+        ]
+        return (head, *parts)
+
+    @cached_property
+    def e(self) -> tuple[np.ndarray, ...]:
+        """Z_t'V^-1X per factor, (J, K, p)."""
+        p = self.cross.p
+        if not self.cross.sizes:
+            return ()
+        n_zx = self.n_zxy[:, :p]
+        tx = self.t @ n_zx
+        tail = n_zx - self.n_zz @ tx
+        head = self.f[:, :, :p]
+        if self.f_tail is not None:
+            head = head - (self.f_tail @ tx).reshape(head.shape)
+        parts = [
+            tail[s].reshape(*size, p)
+            for s, size in zip(self.cross.tail, self.cross.sizes[1:], strict=True)
+        ]
+        return (head, *parts)
+
+    @cached_property
+    def g_tail(self) -> np.ndarray:
+        """Z_tail' V^-1 Z_tail, (m, m)."""
+        return self.n_zz - self.n_zz @ self.t @ self.n_zz
+
+    @cached_property
+    def s_head(self) -> np.ndarray:
+        """F T F' per level of the head, (J, K, K): what the tail takes from `gd`."""
+        if self.f_tail is None:
+            return np.zeros_like(self.gd)
+        return _level_quadratic(self.f_tail, self.t, self.gd.shape[:2])
+
+    @cached_property
+    def g(self) -> tuple[np.ndarray, ...]:
+        """The diagonal blocks of Z_t'V^-1Z_t, one per level: (J, K, K) per factor."""
+        if not self.cross.sizes:
+            return ()
+        parts = [
+            diagonal_blocks(self.g_tail[s, s], size[1])
+            for s, size in zip(self.cross.tail, self.cross.sizes[1:], strict=True)
+        ]
+        return (self.gd - self.s_head, *parts)
+
+
+def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisation:
+    """Factor the mixed-model equations at Sigma_t = M_t M_t'.
+
+    Parameters
+    ----------
+    factors : M_t (K, K) in the engine's order.
+
+    Raises
+    ------
+    FitError : X'V^-1X is not positive definite.
+    """
+    p = cross.p
+    sigmas = tuple(m @ m.T for m in factors)
+    gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
+    t, log_tail = _tail_inverse(cross, factors[1:], n_zz)
+    t_xy = t @ n_zxy
+    schur = n_xy - n_zxy.T @ t_xy
+    try:
+        lower = np.linalg.cholesky(schur[:p, :p])
+    except np.linalg.LinAlgError as error:
+        raise FitError("The fixed effects are not estimable: X'V^-1X is singular.") from error
+    half = solve_triangular(lower, np.eye(p), lower=True) if p else np.zeros((0, 0))
+    scores = half @ schur[:p, p]
+    beta = half.T @ scores
+    rss = _residual_sum(schur, beta, p)
+    return Factorisation(
+        cross=cross,
+        sigmas=sigmas,
+        gd=gd,
+        f=f,
+        f_tail=f_tail,
+        n_xy=n_xy,
+        n_zxy=n_zxy,
+        n_zz=n_zz,
+        t=t,
+        c=half.T @ half,
+        beta=beta,
+        gamma=t_xy[:, p] - t_xy[:, :p] @ beta,
+        rss=rss,
+        log_v=log_head + log_tail,
+        log_xvx=2.0 * float(np.log(np.diag(lower)).sum()),
+    )
+
+
+def _residual_sum(schur: np.ndarray, beta: np.ndarray, p: int) -> float:
+    """y'Py as the quadratic form of (-beta, 1): no cancellation in the cross term's square."""
+    ends = np.append(-beta, 1.0)
+    rss = float(ends @ schur @ ends)
+    if not rss > 0.0:
+        raise FitError(
+            "The model explains the response exactly: the residual variance is zero, "
+            "so there is nothing to estimate. Check for a duplicated or constant response."
+        )
+    return rss
+
+
+def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]):
+    """gd, f, f_tail, U'V1^-1U in three parts, log|V1|."""
+    if not cross.sizes:
+        return cross.root, cross.dense, None, cross.within_xy, cross.within_zxy, cross.within_zz, 0.0
+    size = cross.sizes[0][1]
+    half = cross.root.swapaxes(1, 2) @ factors[0]
+    inverse, log_head = kernels.inverse_logdet(np.eye(size) + half @ half.swapaxes(1, 2))
+    weighted = cross.root @ inverse
+    flat = cross.dense.reshape(-1, cross.p + 1)
+    solved = (inverse @ cross.dense).reshape(flat.shape)
+    n_xy = cross.within_xy + flat.T @ solved
+    gd = weighted @ cross.root.swapaxes(1, 2)
+    f = weighted @ cross.dense
+    if cross.linked is None:
+        return gd, f, None, n_xy, cross.within_zxy, cross.within_zz, log_head
+    solved_tail = block_diagonal(inverse) @ cross.linked
+    n_zxy = cross.within_zxy + cross.linked.T @ solved
+    n_zz = cross.within_zz + (cross.linked.T @ solved_tail).toarray()
+    f_tail = sparse.csr_array(block_diagonal(cross.root) @ solved_tail)
+    return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) / 2.0, log_head
+
+
+def _tail_inverse(
+    cross: CrossProducts, factors: Sequence[np.ndarray], n_zz: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """T = Lambda (I + Lambda' N Lambda)^-1 Lambda' (m, m), and log|I + Lambda' N Lambda|."""
+    if cross.m == 0:
+        return np.zeros((0, 0)), 0.0
+    inner = right_multiply(cross, right_multiply(cross, n_zz, factors).T, factors)
+    inner[np.diag_indices(cross.m)] += 1.0
+    lower = np.linalg.cholesky(inner)
+    lam = np.zeros((cross.m, cross.m))
+    for s, (levels, _), m in zip(cross.tail, cross.sizes[1:], factors, strict=True):
+        lam[s, s] = np.kron(np.eye(levels), m)
+    half = solve_triangular(lower, lam.T, lower=True, overwrite_b=True, check_finite=False)
+    return half.T @ half, 2.0 * float(np.log(np.diag(lower)).sum())
+
+
+def right_multiply(
+    cross: CrossProducts, a: np.ndarray, blocks: Sequence[np.ndarray]
+) -> np.ndarray:
+    """a (r, m) times the block-diagonal matrix with `blocks[t]` (K, K) at every level of t."""
+    out = np.empty_like(a)
+    for s, (levels, size), block in zip(cross.tail, cross.sizes[1:], blocks, strict=True):
+        out[:, s] = (a[:, s].reshape(-1, levels, size) @ block).reshape(a.shape[0], -1)
+    return out
+
+
+def diagonal_blocks(a: np.ndarray, size: int) -> np.ndarray:
+    """The (J, K, K) diagonal blocks of a (J K, J K) matrix."""
+    levels = a.shape[0] // size
+    return np.einsum("jajb->jab", a.reshape(levels, size, levels, size))
+
+
+def _level_quadratic(f: sparse.csr_array, t: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """f_j t f_j' (J, K, K) for the K rows f_j of each level, a slab of levels at a time."""
+    levels, size = shape
+    out = np.empty((levels, size, size))
+    slab = max(1, 2_000_000 // max(1, size * t.shape[0]))
+    for start in range(0, levels, slab):
+        stop = min(levels, start + slab)
+        rows = f[start * size : stop * size]
+        ft = (rows @ t).reshape(stop - start, size, -1)
+        dense = rows.toarray().reshape(stop - start, size, -1)
+        out[start:stop] = ft @ dense.swapaxes(1, 2)
+    return out

@@ -1,0 +1,272 @@
+"""From cross-products to the optimum: start, descent, verdict.
+
+The start solves the moment equations of the OLS residuals (Henderson 1953, method 3 in spirit;
+Searle et al. 1992, section 11.3). The descent is Newton's method in the factors of Sigma. The
+verdict rests on the first-order conditions on the cone, D >= 0 and D Sigma = 0, and on the reduced
+Hessian; because the criterion is not convex, the solution with each term at zero is compared before
+an interior one is accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from henderson.engine.criterion import Factorisation, factorise
+from henderson.engine.crossproducts import CrossProducts, cross_products
+from henderson.engine.derivatives import SecondOrder, gradient_blocks, hessian
+from henderson.engine.parameters import Layout
+from henderson.engine.problem import Standard
+from henderson.engine.trust_region import Descent, minimise
+
+TOLERANCE = 1e-12
+SINGULAR = 1e-8
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The criterion and its derivatives at one phi."""
+
+    cross: CrossProducts
+    layout: Layout
+    reml: bool
+    phi: np.ndarray
+
+    @cached_property
+    def factorisation(self) -> Factorisation:
+        return factorise(self.cross, self.layout.factors(self.phi))
+
+    @cached_property
+    def value(self) -> float:
+        return self.factorisation.value(self.reml)
+
+    @cached_property
+    def d(self) -> tuple[np.ndarray, ...]:
+        """dd/dSigma_t per factor, (K, K)."""
+        return gradient_blocks(self.factorisation, self.reml)
+
+    @cached_property
+    def gradient(self) -> np.ndarray:
+        return self.layout.gradient(self.phi, self.d)
+
+    @cached_property
+    def hessian_sigma(self) -> np.ndarray:
+        """Second derivatives in the entries of Sigma along the layout's directions."""
+        return hessian(self.factorisation, self.layout.directions, self.reml)
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        jacobian = self.layout.jacobian(self.phi)
+        return jacobian.T @ self.hessian_sigma @ jacobian + self.layout.curvature(self.phi, self.d)
+
+    @cached_property
+    def tangent(self) -> np.ndarray:
+        return self.layout.tangent(self.phi)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the optimum is one, in numbers.
+
+    decrease : what one more Newton step promises in the criterion.
+    curvature : the smallest eigenvalue of the reduced Hessian over the largest.
+    evaluations : criterion evaluations used, the comparisons with zero included.
+    """
+
+    converged: bool
+    decrease: float
+    curvature: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The fitted covariance parameters, in standard coordinates, with the way back.
+
+    sigmas, modes and the like are in the caller's order of factors and coordinates.
+    """
+
+    problem: Standard
+    cross: CrossProducts
+    layout: Layout
+    reml: bool
+    at: Evaluated
+    verdict: Verdict
+
+    @property
+    def factorisation(self) -> Factorisation:
+        return self.at.factorisation
+
+    def place(self, factor: int) -> int:
+        """Position in the engine's order of the caller's factor."""
+        return self.cross.order.index(factor)
+
+    @cached_property
+    def criterion(self) -> float:
+        """-2 log-likelihood, or the REML criterion, of the caller's data."""
+        f, scale = self.factorisation, self.problem.y_scale
+        value = f.value(self.reml) + 2.0 * f.nu(self.reml) * np.log(scale)
+        if self.reml:
+            value += 2.0 * float(np.log(np.abs(np.diag(self.problem.r_x))).sum())
+        return float(value)
+
+    @cached_property
+    def sigma2(self) -> float:
+        """Residual variance."""
+        return self.factorisation.s2(self.reml) * self.problem.y_scale**2
+
+    @cached_property
+    def beta(self) -> np.ndarray:
+        return self.problem.beta(self.factorisation.beta)
+
+    @cached_property
+    def cov_beta(self) -> np.ndarray:
+        """Covariance (p, p) of the fixed effects, Sigma taken as known."""
+        p = self.cross.p
+        rows = self.problem.contrast(np.eye(p)) if p else np.zeros((0, 0))
+        return self.factorisation.s2(self.reml) * rows @ self.factorisation.c @ rows.T
+
+    @cached_property
+    def sigmas(self) -> tuple[np.ndarray, ...]:
+        """Relative covariance Sigma (K, K) per factor: times sigma2 the covariance of b_j."""
+        found = self.factorisation.sigmas
+        return tuple(
+            self.problem.sigma(t, found[self.place(t)]) for t in range(len(self.cross.sizes))
+        )
+
+    def modes(self, factor: int) -> np.ndarray:
+        """Conditional modes b (J, K): b_j = Sigma Z_j'Py."""
+        place = self.place(factor)
+        f = self.factorisation
+        return self.problem.effects(factor, f.h[place] @ f.sigmas[place])
+
+    def conditional_variances(self, factor: int, *, given_beta: bool = True) -> np.ndarray:
+        """Var(b_j | y) (J, K, K), beta taken as known (lme4's) or its uncertainty included."""
+        place = self.place(factor)
+        f = self.factorisation
+        blocks = f.g[place]
+        if not given_beta:
+            e = f.e[place]
+            blocks = blocks - e @ f.c @ e.swapaxes(1, 2)
+        sigma = f.sigmas[place]
+        inner = sigma - sigma @ blocks @ sigma
+        back = np.linalg.inv(self.problem.r_z[factor])
+        return self.sigma2 * back @ inner @ back.T
+
+    @cached_property
+    def ranks(self) -> tuple[tuple[int, int], ...]:
+        """(rank of Sigma, size) per term, in the layout's order."""
+        out = []
+        for factor, term in self.layout.terms:
+            block = self.factorisation.sigmas[factor][term.columns, term.columns]
+            values = np.linalg.eigvalsh(block)
+            floor = SINGULAR * max(1.0, float(values[-1]))
+            out.append((int((values > floor).sum()), term.structure.size))
+        return tuple(out)
+
+    @property
+    def is_singular(self) -> bool:
+        """Some Sigma is on the boundary of the cone of positive semidefinite matrices."""
+        return any(rank < size for rank, size in self.ranks)
+
+
+def optimise(problem: Standard, reml: bool, start: np.ndarray | None = None) -> Optimum:
+    """Minimise the criterion over the covariance parameters."""
+    cross = cross_products(problem)
+    return optimise_products(problem, cross, reml, start)
+
+
+def optimise_products(
+    problem: Standard, cross: CrossProducts, reml: bool, start: np.ndarray | None = None
+) -> Optimum:
+    """The same from cross-products that exist already; `start` is an earlier optimum's phi."""
+    layout = Layout.of(problem.groupings, cross)
+    zero = Evaluated(cross, layout, reml, layout.zero())
+    if not layout.terms:
+        return Optimum(problem, cross, layout, reml, zero, Verdict(True, 0.0, 1.0, 1))
+
+    def evaluate(phi: np.ndarray) -> Evaluated:
+        return Evaluated(cross, layout, reml, phi)
+
+    phi = moment_start(zero) if start is None else start
+    descent = minimise(evaluate, evaluate(phi), tolerance=TOLERANCE)
+    count = 1 + descent.evaluations + (start is None)
+    descent, more = _compare_with_zero(evaluate, descent)
+    at = _snap(descent.point, evaluate)
+    return Optimum(problem, cross, layout, reml, at, _verdict(descent, at, count + more))
+
+
+def moment_start(zero: Evaluated) -> np.ndarray:
+    """phi from the moment equations at Sigma = 0, eigenvalues kept off the boundary.
+
+    E y'P V_a P y = s2 (tr(P V_a) + sum_b s_b tr(P V_a P V_b)), with P of the OLS fit, is linear in
+    (s2, s2 s_b); its solution is projected on the cone.
+    """
+    layout, f = zero.layout, zero.factorisation
+    second = SecondOrder(f, layout.directions)
+    traces = second.traces(True)
+    first = second.p_traces
+    nu = f.nu(True)
+    system = np.block([[np.array([[float(nu)]]), first[None]], [first[:, None], traces]])
+    solution = np.linalg.lstsq(system, np.append(f.rss, second.q), rcond=1e-10)[0]
+    s2 = max(solution[0], 0.05 * f.rss / nu)
+    sigmas = [np.zeros((k, k)) for k in layout.sizes]
+    for d, value in zip(layout.directions, solution[1:] / s2, strict=True):
+        sigmas[d.factor][d.i, d.j] = sigmas[d.factor][d.j, d.i] = value
+    return layout.start([_off_boundary(s) for s in sigmas])
+
+
+def _off_boundary(sigma: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(sigma)
+    floor = max(0.01 * float(values[-1]), 1e-3)
+    values = np.clip(values, floor, 1e6)
+    return (vectors * values) @ vectors.T
+
+
+def _compare_with_zero(evaluate, descent: Descent[Evaluated]) -> tuple[Descent[Evaluated], int]:
+    """Descend again from each term at zero where zero is a local solution; keep the lower."""
+    best, count = descent, 0
+    layout = descent.point.layout
+    lengths = [len(term.structure.zero()) for _, term in layout.terms]
+    ends = np.cumsum([0, *lengths])
+    for (factor, term), a, b in zip(layout.terms, ends[:-1], ends[1:], strict=True):
+        if not np.any(np.abs(best.point.phi[a:b]) > 1e-6):
+            continue
+        phi = best.point.phi.copy()
+        phi[a:b] = term.structure.zero()
+        trial = evaluate(phi)
+        count += 1
+        block = trial.d[factor][term.columns, term.columns]
+        if np.linalg.eigvalsh(block)[0] < 0.0:
+            continue
+        other = minimise(evaluate, trial, tolerance=TOLERANCE)
+        count += other.evaluations
+        if other.point.value < best.point.value:
+            best = other
+    return best, count
+
+
+def _snap(point: Evaluated, evaluate) -> Evaluated:
+    """Put eigenvalues of Sigma that are zero but for rounding exactly at zero, if it costs nothing."""
+    layout = point.layout
+    sigmas = [m @ m.T for m in layout.factors(point.phi)]
+    snapped, changed = [], False
+    for sigma in sigmas:
+        values, vectors = np.linalg.eigh(sigma)
+        small = values < SINGULAR * max(1.0, float(values[-1]))
+        changed |= bool((small & (values != 0.0)).any())
+        snapped.append((vectors * np.where(small, 0.0, values)) @ vectors.T)
+    if not changed:
+        return point
+    trial = evaluate(layout.start(snapped))
+    return trial if trial.value <= point.value + 1e-8 else point
+
+
+def _verdict(descent: Descent[Evaluated], at: Evaluated, evaluations: int) -> Verdict:
+    z = at.tangent
+    values = np.linalg.eigvalsh(z.T @ at.hessian @ z)
+    curvature = float(values[0] / max(np.abs(values).max(), 1e-300))
+    return Verdict(descent.converged, descent.decrease, curvature, evaluations)
+

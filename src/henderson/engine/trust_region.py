@@ -1,0 +1,137 @@
+"""A trust-region Newton method for functions with exact gradients and Hessians.
+
+The parameters may be redundant: each evaluation brings an orthonormal basis of the directions that
+matter, and steps are taken in it alone. Negative curvature is followed, so a saddle (Sigma = 0 is
+always stationary) is left, and a minimum on the boundary is an ordinary minimum.
+
+More & Sorensen (1983), SIAM J. Sci. Stat. Comput. 4(3); Absil, Mahony & Sepulchre (2008), ch. 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+
+class Point(Protocol):
+    """An evaluated point: position, value, gradient, Hessian, and basis of its tangent space."""
+
+    @property
+    def phi(self) -> np.ndarray: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def gradient(self) -> np.ndarray: ...
+    @property
+    def hessian(self) -> np.ndarray: ...
+    @property
+    def tangent(self) -> np.ndarray: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The quadratic model at a point, in the eigenbasis of the reduced Hessian."""
+
+    curvatures: np.ndarray
+    slopes: np.ndarray
+    basis: np.ndarray
+
+    @staticmethod
+    def at(point: Point) -> Model:
+        z = point.tangent
+        values, vectors = np.linalg.eigh(z.T @ point.hessian @ z)
+        return Model(values, vectors.T @ (z.T @ point.gradient), z @ vectors)
+
+    @property
+    def scale(self) -> float:
+        return float(np.abs(self.curvatures).max(initial=0.0)) or 1.0
+
+    @property
+    def decrease(self) -> float:
+        """What a full Newton step promises, curvatures taken by their size."""
+        sizes = np.maximum(np.abs(self.curvatures), 1e-10 * self.scale)
+        return 0.5 * float(np.sum(self.slopes**2 / sizes))
+
+    @property
+    def convex(self) -> bool:
+        """No direction of negative curvature beyond rounding."""
+        return bool(self.curvatures.min(initial=0.0) > -1e-7 * self.scale)
+
+    def predicted(self, step: np.ndarray) -> float:
+        return float(self.slopes @ step + 0.5 * np.sum(self.curvatures * step**2))
+
+    def step(self, radius: float) -> np.ndarray:
+        """The minimiser of the model within `radius`, in the eigenbasis."""
+        lowest = float(self.curvatures.min(initial=0.0))
+        floor = 1e-8 * self.scale
+        shift = 0.0 if lowest > floor else floor - lowest
+        step = -self.slopes / (self.curvatures + shift)
+        if np.linalg.norm(step) > radius:
+            return self._on_sphere(radius, shift)
+        if lowest < -1e-7 * self.scale:
+            return self._along_negative(step, radius)
+        return step
+
+    def _on_sphere(self, radius: float, low: float) -> np.ndarray:
+        high = low + float(np.linalg.norm(self.slopes)) / radius + 1e-12
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            if np.linalg.norm(self.slopes / (self.curvatures + middle)) > radius:
+                low = middle
+            else:
+                high = middle
+        return -self.slopes / (self.curvatures + high)
+
+    def _along_negative(self, step: np.ndarray, radius: float) -> np.ndarray:
+        """The hard case: little slope where the curvature is negative; go to the sphere anyway."""
+        worst = int(np.argmin(self.curvatures))
+        room = np.sqrt(max(0.0, radius**2 - float(step @ step)))
+        step = step.copy()
+        step[worst] += room if step[worst] >= 0 else -room
+        return step
+
+
+@dataclass(frozen=True)
+class Descent(Generic[P]):
+    """Where a descent ended: the best point, evaluations used, and whether it is a minimum."""
+
+    point: P
+    evaluations: int
+    converged: bool
+    decrease: float
+
+
+def minimise(
+    evaluate: Callable[[np.ndarray], P], start: P, *, tolerance: float, limit: int = 100
+) -> Descent[P]:
+    """Descend from an evaluated point until a full Newton step promises less than `tolerance`."""
+    point, radius, count = start, max(0.5 * float(np.linalg.norm(start.phi)), 0.5), 0
+    model = Model.at(point)
+    while count < limit:
+        if model.decrease < tolerance and model.convex:
+            return Descent(point, count, True, model.decrease)
+        step = model.step(radius)
+        length, predicted = float(np.linalg.norm(step)), model.predicted(step)
+        trial = evaluate(point.phi + model.basis @ step)
+        count += 1
+        noise = 1e-13 * (1.0 + abs(point.value))
+        ratio = (trial.value - point.value) / predicted if predicted < 0 else -1.0
+        if ratio > 1e-4 or abs(trial.value - point.value) <= noise:
+            if abs(predicted) <= noise and Model.at(trial).decrease >= model.decrease:
+                return Descent(point, count, model.convex, model.decrease)
+            point, model = trial, Model.at(trial)
+            if ratio > 0.75:
+                radius = max(radius, 2.5 * length)
+            elif ratio < 0.25:
+                radius = 0.35 * length
+        else:
+            radius = 0.25 * min(radius, length)
+            if radius < 1e-12:
+                break
+    return Descent(point, count, False, model.decrease)

@@ -1,0 +1,389 @@
+"""A finished fit: what was estimated, and the verbs that follow from it.
+
+`Fit` is frozen. Its attributes are arithmetic on the optimum; each longer answer is one line that
+calls the room that works it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from henderson.design import Design
+from henderson.engine.optimise import Optimum
+from henderson.errors import Note
+from henderson.varcorr import VarCorr
+from henderson.verdicts import notes
+
+if TYPE_CHECKING:
+    from henderson.inference.wald import TestResult
+    from henderson.plots import Plots
+    from henderson.tables.equation import Equation
+    from henderson.tables.summary import Summary
+
+Ddf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted linear (mixed) model.
+
+    Parameters
+    ----------
+    design : the data as matrices.
+    optimum : the engine's answer.
+
+    Attributes follow statsmodels' names (`params`, `bse`, `tvalues`, `pvalues`, `resid`, `llf`, ...)
+    for the fixed effects, and R's (`fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `theta`) with R's
+    meanings.
+    """
+
+    design: Design
+    optimum: Optimum
+
+    # -- what was fitted ---------------------------------------------------------------------
+
+    @property
+    def formula(self) -> str:
+        """The model as it was written."""
+        return self.design.formula.text
+
+    @property
+    def method(self) -> Literal["REML", "ML"]:
+        return "REML" if self.optimum.reml else "ML"
+
+    @property
+    def nobs(self) -> int:
+        return self.design.n
+
+    @property
+    def n_groups(self) -> dict[str, int]:
+        """Number of levels per grouping factor."""
+        return {f.name: len(f.levels) for f in self.design.random}
+
+    @property
+    def converged(self) -> bool:
+        """The optimum satisfies the first- and second-order conditions."""
+        return self.optimum.verdict.converged
+
+    @property
+    def is_singular(self) -> bool:
+        """Some covariance matrix of random effects is not of full rank."""
+        return self.optimum.is_singular
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """What the fit has to say about itself; each note carries its advice."""
+        return notes(self.design, self.optimum)
+
+    # -- estimates ---------------------------------------------------------------------------
+
+    @cached_property
+    def params(self) -> pd.Series:
+        """Fixed effects (p,)."""
+        return pd.Series(self.optimum.beta, index=self.design.names, name="estimate")
+
+    def fixef(self) -> pd.Series:
+        """Fixed effects (p,); R's name for `params`."""
+        return self.params
+
+    @cached_property
+    def bse(self) -> pd.Series:
+        """Standard errors (p,) of the fixed effects."""
+        sd = np.sqrt(np.diag(self.optimum.cov_beta))
+        return pd.Series(sd, index=self.design.names, name="std_error")
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance (p, p) of the fixed effects; R's `vcov`."""
+        names = self.design.names
+        return pd.DataFrame(self.optimum.cov_beta, index=names, columns=names)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, in units of the response."""
+        return float(np.sqrt(self.optimum.sigma2))
+
+    @property
+    def scale(self) -> float:
+        """Residual variance."""
+        return self.optimum.sigma2
+
+    @cached_property
+    def theta(self) -> pd.Series:
+        """Entries of the relative Cholesky factor, column by column within a term (as in lme4)."""
+        names: list[str] = []
+        values: list[float] = []
+        for factor, sigma in zip(self.design.random, self.optimum.sigmas, strict=True):
+            for slot in factor.slots:
+                block = sigma[slot.columns, slot.columns]
+                labels, entries = _theta(factor.name, slot.names, block, slot.term.structure)
+                names += labels
+                values += entries
+        return pd.Series(values, index=names, name="theta", dtype=float)
+
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects."""
+        cov = {
+            f.name: pd.DataFrame(self.scale * s, index=_columns(f), columns=_columns(f))
+            for f, s in zip(self.design.random, self.optimum.sigmas, strict=True)
+        }
+        terms = tuple((f.name, slot.names) for f in self.design.random for slot in f.slots)
+        return VarCorr(cov, terms, self.sigma)
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes (BLUPs) by grouping factor: one row a level, one column an effect."""
+        return {
+            f.name: pd.DataFrame(
+                self.optimum.modes(t), index=pd.Index(f.levels, name=f.name), columns=_columns(f)
+            )
+            for t, f in enumerate(self.design.random)
+        }
+
+    def condvar(self, *, given_beta: bool = True) -> dict[str, np.ndarray]:
+        """Conditional covariances (J, K, K) of the modes by grouping factor.
+
+        With `given_beta` the fixed effects are taken as known, as lme4 does; without it their
+        uncertainty is included (the prediction error covariance of Henderson's equations).
+        """
+        return {
+            f.name: self.optimum.conditional_variances(t, given_beta=given_beta)
+            for t, f in enumerate(self.design.random)
+        }
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed plus random effects by level, as R's `coef`."""
+        return {name: _coefficients(self.params, modes) for name, modes in self.ranef().items()}
+
+    # -- likelihood --------------------------------------------------------------------------
+
+    @property
+    def criterion(self) -> float:
+        """-2 log-likelihood (ML) or the REML criterion."""
+        return self.optimum.criterion
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, restricted for REML."""
+        return -0.5 * self.criterion
+
+    @property
+    def npar(self) -> int:
+        """Fixed effects, covariance parameters and the residual variance."""
+        free = sum(term.structure.n_parameters for _, term in self.optimum.layout.terms)
+        return self.design.p + free + 1
+
+    @property
+    def aic(self) -> float:
+        return self.criterion + 2.0 * self.npar
+
+    @property
+    def bic(self) -> float:
+        return self.criterion + np.log(self.nobs) * self.npar
+
+    @property
+    def df_resid(self) -> int:
+        """n - p."""
+        return self.design.n - self.design.p
+
+    # -- values row by row -------------------------------------------------------------------
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series:
+        """X beta + Z b + offset, with the caller's index."""
+        return pd.Series(self._linear(random=True), index=self.design.index, name="fitted")
+
+    @cached_property
+    def resid(self) -> pd.Series:
+        """y less the fitted values: conditional residuals."""
+        return pd.Series(self.design.y, index=self.design.index, name="resid") - self.fittedvalues
+
+    def _linear(self, *, random: bool) -> np.ndarray:
+        design = self.design
+        out = design.X @ self.optimum.beta
+        if design.offset is not None:
+            out = out + design.offset
+        if random:
+            for t, factor in enumerate(design.random):
+                out = out + np.einsum("nk,nk->n", factor.z, self.optimum.modes(t)[factor.codes])
+        return out
+
+    def predict(
+        self,
+        newdata: Any = None,
+        random: str = "all",
+        new_levels: Literal["population", "error"] = "population",
+    ) -> pd.Series:
+        """Predictions for the rows of `newdata` (or the fitted rows).
+
+        Parameters
+        ----------
+        random : "all" random effects, "none" (the population), or some terms, `"(1 | g)"`.
+        new_levels : what to do with a level that the fit has not seen: predict the "population",
+            or raise an "error".
+        """
+        from henderson.prediction import predict
+
+        return predict(self, newdata, random, new_levels)
+
+    # -- inference ---------------------------------------------------------------------------
+
+    @cached_property
+    def df(self) -> pd.Series:
+        """Satterthwaite's degrees of freedom (p,) of the fixed effects."""
+        return self.degrees_of_freedom("satterthwaite")
+
+    def degrees_of_freedom(self, ddf: Ddf = "satterthwaite") -> pd.Series:
+        """Denominator degrees of freedom (p,) of the t-test of each fixed effect."""
+        from henderson.inference.wald import coefficient_ddf
+
+        return coefficient_ddf(self, ddf)
+
+    @cached_property
+    def tvalues(self) -> pd.Series:
+        return (self.params / self.bse).rename("statistic")
+
+    @cached_property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values (p,) with Satterthwaite's degrees of freedom."""
+        from henderson.inference.wald import t_pvalues
+
+        return t_pvalues(self.tvalues, self.df)
+
+    def conf_int(self, level: float = 0.95, ddf: Ddf = "satterthwaite") -> pd.DataFrame:
+        """Wald intervals of the fixed effects: columns lower, upper."""
+        from henderson.inference.wald import wald_interval
+
+        return wald_interval(self, level, ddf)
+
+    def test(self, hypothesis: Any, ddf: Ddf = "satterthwaite") -> TestResult:
+        """t- or F-test of linear hypotheses: `"edu"`, `"a - b = 0"`, several, or a matrix."""
+        from henderson.inference.wald import wald_test
+
+        return wald_test(self, hypothesis, ddf)
+
+    # -- matrices ----------------------------------------------------------------------------
+
+    def D(self) -> pd.DataFrame:  # noqa: N802 (the field's name)
+        """Covariance of one level's random effects, block-diagonal over the grouping factors."""
+        from henderson.matrices import random_covariance
+
+        return random_covariance(self)
+
+    def R(self, rows: Any = None) -> pd.DataFrame:  # noqa: N802
+        """Covariance of the residuals of some rows."""
+        from henderson.matrices import residual_covariance
+
+        return residual_covariance(self, rows)
+
+    def V(self, rows: Any = None) -> pd.DataFrame:  # noqa: N802
+        """The implied covariance Z D Z' + R of some rows: positions, a slice, a mask, or a level."""
+        from henderson.matrices import implied_covariance
+
+        return implied_covariance(self, rows)
+
+    # -- tables, pictures, words -------------------------------------------------------------
+
+    def summary(self, ddf: Ddf = "satterthwaite") -> Summary:
+        """The fit in lme4's layout."""
+        from henderson.tables.summary import summary
+
+        return summary(self, ddf)
+
+    def tidy(
+        self,
+        effects: Literal["fixed", "ran_pars", "ran_vals"] = "fixed",
+        *,
+        conf_int: bool = True,
+        level: float = 0.95,
+        ddf: Ddf = "satterthwaite",
+    ) -> pd.DataFrame:
+        """One row an estimate, with broom.mixed's columns."""
+        from henderson.tables.tidy import tidy
+
+        return tidy(self, effects, conf_int=conf_int, level=level, ddf=ddf)
+
+    def glance(self) -> pd.DataFrame:
+        """The whole fit in one row."""
+        from henderson.tables.tidy import glance
+
+        return glance(self)
+
+    def augment(self) -> pd.DataFrame:
+        """The fitted rows with fitted values and residuals."""
+        from henderson.tables.tidy import augment
+
+        return augment(self)
+
+    def equation(self) -> Equation:
+        """The model in text and LaTeX, and its R formula."""
+        from henderson.tables.equation import equation
+
+        return equation(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures of the fit: `fit.plot.residuals()`, ..."""
+        from henderson.plots import Plots
+
+        return Plots(self)
+
+    def report(self, path: str) -> str:
+        """Write one self-contained HTML page; returns the path."""
+        from henderson.report import fit_report
+
+        return fit_report(self, path)
+
+    # -- again -------------------------------------------------------------------------------
+
+    def refit(self, y: Any) -> Fit:
+        """The same model for another response (n,)."""
+        from henderson.model import refit
+
+        return refit(self, y)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<Fit: {self.formula} ({self.method}, n = {self.nobs})>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+
+def _columns(factor: Any) -> list[str]:
+    """Names of a grouping factor's effects, in the order of its columns."""
+    return [name for slot in factor.slots for name in slot.names]
+
+
+def _theta(
+    group: str, names: tuple[str, ...], sigma: np.ndarray, structure: str
+) -> tuple[list[str], list[float]]:
+    lower = _lower_factor(sigma)
+    labels, entries = [], []
+    for j, column in enumerate(names):
+        for i in range(j, len(names)):
+            if i > j and structure == "diag":
+                continue
+            labels.append(f"{group}.{names[i]}" + ("" if i == j else f".{column}"))
+            entries.append(float(lower[i, j]))
+    return labels, entries
+
+
+def _lower_factor(sigma: np.ndarray) -> np.ndarray:
+    """Lower triangular L with sigma = L L' and no negative diagonal, for a sigma of any rank."""
+    values, vectors = np.linalg.eigh(sigma)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    upper = np.linalg.qr(root.T, mode="r")
+    return (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T
+
+
+def _coefficients(fixed: pd.Series, modes: pd.DataFrame) -> pd.DataFrame:
+    names = [*fixed.index, *(c for c in modes.columns if c not in fixed.index)]
+    table = pd.DataFrame(0.0, index=modes.index, columns=names) + fixed.reindex(names).fillna(0.0)
+    table[list(modes.columns)] += modes
+    return table

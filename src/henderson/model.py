@@ -1,0 +1,136 @@
+"""Formula and data in, a finished fit out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from henderson.covariance import make_structure
+from henderson.design import Design, RandomFactor, build
+from henderson.engine.optimise import optimise
+from henderson.engine.problem import Grouping, Standard, Term, standardise
+from henderson.errors import FitError, FormulaError
+from henderson.fit import Fit
+
+Method = Literal["REML", "ML"]
+
+
+def lmm(
+    formula: str,
+    data: Any,
+    *,
+    method: Method = "REML",
+    weights: Any = None,
+    offset: Any = None,
+    subset: Any = None,
+    context: dict[str, Any] | None = None,
+) -> Fit:
+    """Fit a linear mixed model.
+
+    Parameters
+    ----------
+    formula : R's notation, `"score ~ edu + (1 | classroom)"`. Random terms: `(1 | g)`, `(x | g)`,
+        `(0 + x | g)`, `(x || g)`, `(1 | a/b)`, `(1 | a:b)`, several of them.
+    data : pandas, polars or Arrow table, dict of arrays, or path to a CSV or Parquet file.
+    method : "REML" (restricted maximum likelihood) or "ML".
+    weights : column name or array (n,), positive: the residual variance of a row is sigma^2 / w.
+    offset : column name or array (n,): a term with coefficient one.
+    subset : boolean array (n,) or a pandas query such as `"age > 10"`.
+    context : names that the formula may use beside the columns.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FormulaError, DataError, DesignError : bad input; the message names the culprit.
+    FitError : the model cannot be estimated from these data.
+
+    Examples
+    --------
+    >>> import henderson as hd
+    >>> fit = hd.lmm("score ~ edu + (1 | classroom)", hd.load_dataset("classroom_scores"))
+    >>> round(float(fit.params["edu"]), 6)
+    0.131193
+    """
+    design = build(
+        formula, data, weights=weights, offset=offset, subset=subset, context=context
+    )
+    if not design.random:
+        raise FormulaError(
+            f"'{formula}' has no random term such as (1 | group): add one, or use henderson.lm."
+        )
+    return fit_design(design, method)
+
+
+def lm(
+    formula: str,
+    data: Any,
+    *,
+    method: Method = "REML",
+    weights: Any = None,
+    offset: Any = None,
+    subset: Any = None,
+    context: dict[str, Any] | None = None,
+) -> Fit:
+    """Fit a linear model without random effects; the result has the same verbs as `lmm`'s.
+
+    With `method="REML"` sigma^2 is SSE / (n - p), as ordinary least squares has it, and `llf` is the
+    restricted log-likelihood; with `"ML"` sigma^2 is SSE / n and `llf` the one that R's `lm` and
+    statsmodels' `OLS` print. Parameters and errors as in `lmm`.
+    """
+    design = build(
+        formula, data, weights=weights, offset=offset, subset=subset, context=context
+    )
+    if design.random:
+        terms = ", ".join(t.text for t in design.formula.random)
+        raise FormulaError(f"henderson.lm takes no random terms ({terms}): use henderson.lmm.")
+    return fit_design(design, method)
+
+
+def fit_design(design: Design, method: Method, start: np.ndarray | None = None) -> Fit:
+    """Fit a design that is built already; `start` is the phi of an earlier optimum."""
+    reml = _is_reml(method)
+    if reml and design.n - design.p < 1:
+        raise FitError(
+            f"REML needs more rows ({design.n}) than fixed effects ({design.p}): "
+            "drop fixed effects or add rows."
+        )
+    return Fit(design=design, optimum=optimise(problem(design), reml, start))
+
+
+def refit(fit: Fit, y: Any) -> Fit:
+    """The same model for another response (n,), started from this fit's optimum."""
+    from dataclasses import replace
+
+    response = np.asarray(y, dtype=float)
+    if response.shape != (fit.design.n,):
+        raise FitError(
+            f"The new response has shape {response.shape}; this fit has {fit.design.n} rows."
+        )
+    if not np.isfinite(response).all():
+        raise FitError("The new response has missing or infinite values: give every row a number.")
+    return fit_design(replace(fit.design, y=response), fit.method, fit.optimum.at.phi)
+
+
+def problem(design: Design) -> Standard:
+    """The engine's input from a design."""
+    y = design.y if design.offset is None else design.y - design.offset
+    return standardise(y, design.X, [_grouping(f) for f in design.random], design.weights)
+
+
+def _grouping(factor: RandomFactor) -> Grouping:
+    terms = tuple(
+        Term(slot.columns, make_structure(slot.term.structure, len(slot.names)))
+        for slot in factor.slots
+    )
+    return Grouping(factor.codes, len(factor.levels), factor.z, terms)
+
+
+def _is_reml(method: str) -> bool:
+    name = str(method).upper()
+    if name not in ("REML", "ML"):
+        raise FitError(f"Unknown method '{method}': choose 'REML' or 'ML'.")
+    return name == "REML"
