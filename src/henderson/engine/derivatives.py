@@ -246,7 +246,7 @@ class _Tail:
         """Z_tail' Q Z_tail, (m, m)."""
         if not self.reml or not self.f.cross.p:
             return self.f.g_tail
-        e = np.concatenate([e.reshape(-1, self.f.cross.p) for e in self.f.e[1:]])
+        e = np.concatenate([e.reshape(e.shape[0] * e.shape[1], -1) for e in self.f.e[1:]])
         return self.f.g_tail - e @ self.f.c @ e.T
 
     @cached_property
@@ -265,9 +265,10 @@ class _Tail:
         f, p, m = self.f, self.f.cross.p, self.f.cross.m
         out = np.zeros_like(self.t)
         fx = f.f[:, :, :p]
-        moved = (e @ fx).reshape(-1, p)
+        rows = fx.shape[0] * fx.shape[1]
+        moved = (e @ fx).reshape(rows, p)
         if self.reml:
-            out[m:, m:] = fx.reshape(-1, p).T @ moved
+            out[m:, m:] = fx.reshape(rows, p).T @ moved
         if f.f_tail is not None:
             levels = f.gd.shape[0]
             blocks = block_diagonal(np.broadcast_to(e, (levels, *e.shape)).copy())
