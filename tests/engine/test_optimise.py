@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from henderson.covariance import make_structure
 from henderson.engine.optimise import Evaluated, Optimum, optimise
@@ -57,6 +57,8 @@ def test_balanced_one_way_is_the_analysis_of_variance():
 @settings(max_examples=60, deadline=None)
 def test_conditions_on_the_cone(problem):
     """At every optimum D >= 0 and D Sigma = 0 term by term, and the reduced Hessian is no saddle."""
+    effects = sum(g.n_levels * g.size for g in problem.groupings)
+    assume(effects + problem.x.shape[1] < len(problem.y))  # else sigma^2 may have no lower bound
     optimum = optimise(problem, True)
     assert optimum.verdict.converged
     assert optimum.verdict.curvature > -1e-6

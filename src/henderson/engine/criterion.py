@@ -20,6 +20,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from henderson.engine import kernels
+from henderson.engine.blocks import BlockMatrix
 from henderson.engine.crossproducts import CrossProducts, block_diagonal
 from henderson.errors import FitError
 
@@ -32,7 +33,7 @@ class Factorisation:
     gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
     f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : Z_1' V1^-1 Z_tail, CSR (J K, m) or None.
     n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
-    t : Lambda (I + Lambda' n_zz Lambda)^-1 Lambda', (m, m).
+    t : Lambda (I + Lambda' n_zz Lambda)^-1 Lambda', (m, m) in blocks, as n_zz is.
     c : (X'V^-1X)^-1, (p, p).
     beta : (p,); gamma : random effects of the tail (m,).
     rss : y'Py; log_v, log_xvx : log|V|, log|X'V^-1X|.
@@ -45,8 +46,8 @@ class Factorisation:
     f_tail: sparse.csr_array | None
     n_xy: np.ndarray
     n_zxy: np.ndarray
-    n_zz: np.ndarray
-    t: np.ndarray
+    n_zz: BlockMatrix
+    t: BlockMatrix
     c: np.ndarray
     beta: np.ndarray
     gamma: np.ndarray
@@ -72,7 +73,7 @@ class Factorisation:
         """Z_t'Py per factor, (J, K): the conditional modes are b_t = h_t Sigma_t."""
         p = self.cross.p
         residual = self.n_zxy[:, p] - self.n_zxy[:, :p] @ self.beta
-        tail = residual - self.n_zz @ self.gamma
+        tail = residual - self.n_zz.apply(self.gamma)
         if not self.cross.sizes:
             return ()
         head = self.f[:, :, p] - self.f[:, :, :p] @ self.beta
@@ -91,8 +92,8 @@ class Factorisation:
         if not self.cross.sizes:
             return ()
         n_zx = self.n_zxy[:, :p]
-        tx = self.t @ n_zx
-        tail = n_zx - self.n_zz @ tx
+        tx = self.t.apply(n_zx)
+        tail = n_zx - self.n_zz.apply(tx)
         head = self.f[:, :, :p]
         if self.f_tail is not None:
             head = head - (self.f_tail @ tx).reshape(head.shape)
@@ -103,9 +104,9 @@ class Factorisation:
         return (head, *parts)
 
     @cached_property
-    def g_tail(self) -> np.ndarray:
+    def g_tail(self) -> BlockMatrix:
         """Z_tail' V^-1 Z_tail, (m, m)."""
-        return self.n_zz - self.n_zz @ self.t @ self.n_zz
+        return self.n_zz - self.n_zz.product(self.t).product(self.n_zz)
 
     @cached_property
     def s_head(self) -> np.ndarray:
@@ -120,8 +121,8 @@ class Factorisation:
         if not self.cross.sizes:
             return ()
         parts = [
-            diagonal_blocks(self.g_tail[s, s], size[1])
-            for s, size in zip(self.cross.tail, self.cross.sizes[1:], strict=True)
+            self.g_tail.diagonal(t, s.start, *size)
+            for t, (s, size) in enumerate(zip(self.cross.tail, self.cross.sizes[1:], strict=True))
         ]
         return (self.gd - self.s_head, *parts)
 
@@ -140,8 +141,8 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
     gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
-    t, log_tail = _tail_inverse(cross, factors[1:], n_zz)
-    t_xy = t @ n_zxy
+    t, log_tail = _tail_inverse(factors[1:], n_zz)
+    t_xy = t.apply(n_zxy)
     schur = n_xy - n_zxy.T @ t_xy
     try:
         lower = np.linalg.cholesky(schur[:p, :p])
@@ -199,52 +200,43 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]):
         return gd, f, None, n_xy, cross.within_zxy, cross.within_zz, log_head
     solved_tail = block_diagonal(inverse) @ cross.linked
     n_zxy = cross.within_zxy + cross.linked.T @ solved
-    n_zz = cross.within_zz + (cross.linked.T @ solved_tail).toarray()
+    n_zz = cross.within_zz + cross.within_zz.pattern.pack(cross.linked.T @ solved_tail)
     f_tail = sparse.csr_array(block_diagonal(cross.root) @ solved_tail)
-    return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) / 2.0, log_head
+    return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) * 0.5, log_head
 
 
 def _tail_inverse(
-    cross: CrossProducts, factors: Sequence[np.ndarray], n_zz: np.ndarray
-) -> tuple[np.ndarray, float]:
+    factors: Sequence[np.ndarray], n_zz: BlockMatrix
+) -> tuple[BlockMatrix, float]:
     """T = Lambda (I + Lambda' N Lambda)^-1 Lambda' (m, m), and log|I + Lambda' N Lambda|."""
-    if cross.m == 0:
-        return np.zeros((0, 0)), 0.0
-    inner = right_multiply(cross, right_multiply(cross, n_zz, factors).T, factors)
-    inner[np.diag_indices(cross.m)] += 1.0
-    lower = np.linalg.cholesky(inner)
-    lam = np.zeros((cross.m, cross.m))
-    for s, (levels, _), m in zip(cross.tail, cross.sizes[1:], factors, strict=True):
-        lam[s, s] = np.kron(np.eye(levels), m)
-    half = solve_triangular(lower, lam.T, lower=True, overwrite_b=True, check_finite=False)
-    return half.T @ half, 2.0 * float(np.log(np.diag(lower)).sum())
+    inverse, logdet = n_zz.sandwich(factors).plus_identity().inverse_logdet()
+    return inverse.sandwich([m.T for m in factors]), logdet
 
 
-def right_multiply(
-    cross: CrossProducts, a: np.ndarray, blocks: Sequence[np.ndarray]
-) -> np.ndarray:
-    """a (r, m) times the block-diagonal matrix with `blocks[t]` (K, K) at every level of t."""
-    out = np.empty_like(a)
-    for s, (levels, size), block in zip(cross.tail, cross.sizes[1:], blocks, strict=True):
-        out[:, s] = (a[:, s].reshape(-1, levels, size) @ block).reshape(a.shape[0], -1)
-    return out
+def _level_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
+    """f_j t f_j' (J, K, K) for the K rows f_j of each level."""
+    return _dense_quadratic(f, t, shape) if t.pattern.is_dense else _sparse_quadratic(f, t, shape)
 
 
-def diagonal_blocks(a: np.ndarray, size: int) -> np.ndarray:
-    """The (J, K, K) diagonal blocks of a (J K, J K) matrix."""
-    levels = a.shape[0] // size
-    return np.einsum("jajb->jab", a.reshape(levels, size, levels, size))
-
-
-def _level_quadratic(f: sparse.csr_array, t: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """f_j t f_j' (J, K, K) for the K rows f_j of each level, a slab of levels at a time."""
+def _dense_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
+    """A slab of levels at a time, so that J K x m is never held."""
     levels, size = shape
+    dense = t.blocks[0][0]
     out = np.empty((levels, size, size))
-    slab = max(1, 2_000_000 // max(1, size * t.shape[0]))
+    slab = max(1, 2_000_000 // max(1, size * len(dense)))
     for start in range(0, levels, slab):
         stop = min(levels, start + slab)
         rows = f[start * size : stop * size]
-        ft = (rows @ t).reshape(stop - start, size, -1)
-        dense = rows.toarray().reshape(stop - start, size, -1)
-        out[start:stop] = ft @ dense.swapaxes(1, 2)
+        ft = (rows @ dense).reshape(stop - start, size, -1)
+        out[start:stop] = ft @ rows.toarray().reshape(ft.shape).swapaxes(1, 2)
+    return out
+
+
+def _sparse_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
+    levels, size = shape
+    ft = sparse.csr_array(f @ t.csr())
+    out = np.empty((levels, size, size))
+    for i in range(size):
+        for j in range(size):
+            out[:, i, j] = ft[i::size].multiply(f[j::size]).sum(axis=1)
     return out

@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from henderson.engine import kernels
+from henderson.engine.blocks import BlockMatrix, BlockPattern, find_pattern
 from henderson.engine.problem import Grouping, Standard
 
 
@@ -33,8 +34,8 @@ class CrossProducts:
     dense : T for [X y], (J, K, p + 1).
     linked : T for Z_tail, CSR (J K, m), or None without a tail.
     within : [X y Z_tail]'[X y Z_tail] less the head's part, split into
-        `within_xy` (p + 1, p + 1), `within_zxy` (m, p + 1), `within_zz` (m, m).
-    gram : Z_t'Z_t summed over levels, (K, K) per factor in the engine's order.
+        `within_xy` (p + 1, p + 1), `within_zxy` (m, p + 1), `within_zz` (m, m) in blocks.
+    tail : where each tail factor's effects stand among the m.
     """
 
     n: int
@@ -47,13 +48,13 @@ class CrossProducts:
     linked: sparse.csr_array | None
     within_xy: np.ndarray
     within_zxy: np.ndarray
-    within_zz: np.ndarray
+    within_zz: BlockMatrix
     tail: tuple[slice, ...]
 
     @property
     def m(self) -> int:
         """Number of random effects in the tail."""
-        return self.within_zz.shape[0]
+        return self.within_zz.pattern.size
 
 
 def cross_products(problem: Standard) -> CrossProducts:
@@ -68,12 +69,12 @@ def cross_products(problem: Standard) -> CrossProducts:
     z_tail = _stacked(ordered[1:], len(problem.y))
     total_xy = xy.T @ xy
     total_zxy = z_tail.T @ xy
-    total_zz = (z_tail.T @ z_tail).toarray()
+    total_zz = z_tail.T @ z_tail
     root, dense, linked = _reduce_head(ordered, xy, z_tail)
     flat = dense.reshape(-1, xy.shape[1])
     if linked is not None:
         total_zxy = total_zxy - linked.T @ flat
-        total_zz = total_zz - (linked.T @ linked).toarray()
+        total_zz = total_zz - linked.T @ linked
     return CrossProducts(
         n=len(problem.y),
         p=problem.x.shape[1],
@@ -85,7 +86,7 @@ def cross_products(problem: Standard) -> CrossProducts:
         linked=linked,
         within_xy=total_xy - flat.T @ flat,
         within_zxy=total_zxy,
-        within_zz=total_zz,
+        within_zz=_pattern(ordered, z_tail).pack(total_zz),
         tail=tail,
     )
 
@@ -93,6 +94,15 @@ def cross_products(problem: Standard) -> CrossProducts:
 def _tail_slices(tail: Sequence[Grouping]) -> tuple[slice, ...]:
     ends = np.cumsum([0] + [g.n_levels * g.size for g in tail])
     return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+
+
+def _pattern(ordered: Sequence[Grouping], z_tail: sparse.csr_array) -> BlockPattern:
+    if len(ordered) < 2:
+        return find_pattern(sparse.csr_array((0, 0)), [])
+    head = ordered[0]
+    rows = (np.ones(len(head.codes)), (head.codes, np.arange(len(head.codes))))
+    member = sparse.csr_array(rows, shape=(head.n_levels, len(head.codes)))
+    return find_pattern(member @ abs(z_tail), [(g.n_levels, g.size) for g in ordered[1:]])
 
 
 def indicator(grouping: Grouping) -> sparse.csr_array:

@@ -6,8 +6,9 @@ For directions V_a = Z_t E_a Z_t' (E_a symmetric, the same at every level of fac
     d_ab = -tr(Q V_a Q V_b) + (2 / s2) y'P V_a P V_b P y - q_a q_b / nu,   q_a = y'P V_a P y / s2
 
 with Q = P for REML and V^-1 for ML (Searle, Casella & McCulloch 1992, ch. 6). No n- or q-square
-array is formed for the head: with U = [Z_tail, X], F = Z_1'V1^-1U, N = U'V1^-1U and T~ the inverse
-that makes Q = V1^-1 - V1^-1 U T~ U'V1^-1, every trace needs only per-level blocks and F'E_aF.
+array is formed for the head: with F = Z_1'V1^-1Z_tail, N = Z_tail'V1^-1Z_tail and T as in
+`criterion`, V^-1 = V1^-1 - V1^-1 Z_tail T Z_tail'V1^-1, and every trace needs only per-level blocks
+and F'E_aF. P differs from V^-1 by a matrix of rank p, which the traces of REML subtract.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
-from henderson.engine.criterion import Factorisation, block_diagonal, diagonal_blocks
+from henderson.engine.blocks import BlockMatrix
+from henderson.engine.criterion import Factorisation
+from henderson.engine.crossproducts import block_diagonal
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,11 @@ class SecondOrder:
         for a, d in enumerate(self.directions):
             if d.factor > 0:
                 tail[a, f.cross.tail[d.factor - 1]] = w[a].ravel()
-        solved = solved + tail @ f.n_zz
+        within = f.n_zz.apply(tail.T).T
+        solved = solved + within
         cross = solved @ tail.T
-        plain = gd_w + cross + cross.T - tail @ f.n_zz @ tail.T
-        return plain - solved @ f.t @ solved.T
+        plain = gd_w + cross + cross.T - within @ tail.T
+        return plain - solved @ f.t.apply(solved.T)
 
     # -- what the fixed effects feel ----------------------------------------------------------
 
@@ -152,49 +155,81 @@ class SecondOrder:
     def traces(self, reml: bool) -> np.ndarray:
         """tr(Q V_a Q V_b), (k, k): Q = P (REML) or V^-1 (ML)."""
         out = np.zeros((len(self.directions),) * 2)
-        system = _Tail(self.f, reml)
         heads = self.of(0)
         if heads:
-            out[np.ix_(heads, heads)] = self._head_traces(system, heads)
+            out[np.ix_(heads, heads)] = self._head_traces(heads)
         for s in range(1, len(self.f.cross.sizes)):
             for t in range(1, s + 1):
-                self._put(out, s, t, self._tail_traces(system, s, t))
-            if heads:
-                self._put(out, s, 0, self._mixed_traces(system, heads, s))
+                self._put(out, s, t, self._tail_traces(s, t))
+            self._put(out, s, 0, self._mixed_traces(s))
+        return out - self._fixed_part() if reml else out
+
+    def _fixed_part(self) -> np.ndarray:
+        """tr(V^-1 V_a V^-1 V_b) - tr(P V_a P V_b) = 2 tr(C Q_ab) - tr(C N_a C N_b)."""
+        moved = self.f.c @ self.x_singles
+        return 2.0 * self._pair_traces() - np.einsum("apq,bqp->ab", moved, moved)
+
+    def _pair_traces(self) -> np.ndarray:
+        """tr(C X'V^-1 V_a V^-1 V_b V^-1 X), (k, k), one rotated column of X at a time."""
+        f = self.f
+        values, vectors = np.linalg.eigh(f.c)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        rotated = [e @ root for e in f.e]
+        out = np.zeros((len(self.directions),) * 2)
+        for i in range(f.cross.p):
+            out += self.v_products([
+                rotated[d.factor][:, :, i] @ e
+                for d, e in zip(self.directions, self.matrices, strict=True)
+            ])
         return out
 
     def _put(self, out: np.ndarray, s: int, t: int, block: np.ndarray) -> None:
         out[np.ix_(self.of(s), self.of(t))] = block
         out[np.ix_(self.of(t), self.of(s))] = block.T
 
-    def _head_traces(self, system: _Tail, heads: list[int]) -> np.ndarray:
+    @cached_property
+    def _outers(self) -> list[BlockMatrix]:
+        """F' (I kron E_a) F (m, m) per direction of the head."""
+        f = self.f
+        if f.f_tail is None:
+            return []
+        levels, pattern = f.gd.shape[0], f.n_zz.pattern
+        out = []
+        for a in self.of(0):
+            e = self.matrices[a]
+            blocks = block_diagonal(np.broadcast_to(e, (levels, *e.shape)).copy())
+            out.append(pattern.pack(f.f_tail.T @ (blocks @ f.f_tail)))
+        return out
+
+    def _head_traces(self, heads: list[int]) -> np.ndarray:
         k = self._size(0)
         gd = self.f.gd.reshape(-1, k * k)
-        taken = system.head_blocks.reshape(-1, k * k)
+        taken = self.f.s_head.reshape(-1, k * k)
         both = gd.T @ taken
-        pairs = gd.T @ gd - both - both.T
         basis = np.array([self.matrices[a] for a in heads])
-        outer = system.outer_products([self.matrices[a] for a in heads])
-        moved = [system.t @ o for o in outer]
-        far = np.array([[np.sum(x * y.T) for y in moved] for x in moved])
-        return _contract(pairs, basis, basis) + far
+        near = _contract(gd.T @ gd - both - both.T, basis, basis)
+        moved = [self.f.t.product(o) for o in self._outers]
+        if not moved:
+            return near
+        return near + np.array([[x.inner(y) for y in moved] for x in moved])
 
-    def _tail_traces(self, system: _Tail, s: int, t: int) -> np.ndarray:
+    def _tail_traces(self, s: int, t: int) -> np.ndarray:
         ks, kt = self._size(s), self._size(t)
-        block = system.q_tail[self.f.cross.tail[s - 1], self.f.cross.tail[t - 1]]
-        pairs = _pair_products(block, ks, kt)
+        parts = self.f.g_tail.part(s - 1, t - 1)
         return _contract(
-            pairs,
+            sum(_pair_products(part, ks, kt) for part in parts),
             np.array([self.matrices[a] for a in self.of(s)]),
             np.array([self.matrices[b] for b in self.of(t)]),
         )
 
-    def _mixed_traces(self, system: _Tail, heads: list[int], s: int) -> np.ndarray:
-        """Between a tail factor s and the head: tr(E_b W' F'E_aF W)."""
-        size = self._size(s)
-        w = system.w[:, self.f.cross.tail[s - 1]]
-        outer = system.outer_products([self.matrices[a] for a in heads])
-        sums = [diagonal_blocks(w.T @ o @ w, size).sum(0) for o in outer]
+    def _mixed_traces(self, s: int) -> np.ndarray:
+        """Between tail factor s and the head: tr(E_b W'F'E_aF W), W = I - T N."""
+        f, place = self.f, self.f.cross.tail[s - 1]
+        w = (f.t.product(f.n_zz) * -1.0).plus_identity()
+        sums = [
+            w.T.product(o.product(w)).diagonal(s - 1, place.start, *f.cross.sizes[s]).sum(0)
+            for o in self._outers
+        ]
         return np.array([[np.sum(self.matrices[b] * x) for x in sums] for b in self.of(s)])
 
 
@@ -216,65 +251,8 @@ def _contract(pairs: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndar
 
 
 def _pair_products(q: np.ndarray, ks: int, kt: int) -> np.ndarray:
-    """sum over the (K_s, K_t) blocks q_jj' of vec(q_jj') vec(q_jj')', (K_s K_t, K_s K_t)."""
-    blocks = q.reshape(q.shape[0] // ks, ks, q.shape[1] // kt, kt)
-    flat = blocks.transpose(0, 2, 1, 3).reshape(-1, ks * kt)
+    """sum over the (K_s, K_t) blocks b of a stack (c, r, s) of vec(b) vec(b)'."""
+    count, rows, cols = q.shape
+    blocks = q.reshape(count, rows // ks, ks, cols // kt, kt)
+    flat = blocks.transpose(0, 1, 3, 2, 4).reshape(-1, ks * kt)
     return flat.T @ flat
-
-
-class _Tail:
-    """U = [Z_tail, X] (REML) or Z_tail (ML) against the head: T~, N, F and what follows.
-
-    t : T~ (u, u); n : U'V1^-1U (u, u); w : (I - T~ N) restricted to Z_tail, (u, m).
-    """
-
-    def __init__(self, f: Factorisation, reml: bool) -> None:
-        self.f, self.reml = f, reml
-        p = f.cross.p
-        if not reml:
-            self.t, self.n = f.t, f.n_zz
-        else:
-            n_zx = f.n_zxy[:, :p]
-            tx = f.t @ n_zx
-            txc = tx @ f.c
-            self.t = np.block([[f.t + txc @ tx.T, -txc], [-txc.T, f.c]])
-            self.n = np.block([[f.n_zz, n_zx], [n_zx.T, f.n_xy[:p, :p]]])
-        self.w = np.eye(len(self.t))[:, : f.cross.m] - self.t @ self.n[:, : f.cross.m]
-
-    @cached_property
-    def q_tail(self) -> np.ndarray:
-        """Z_tail' Q Z_tail, (m, m)."""
-        if not self.reml or not self.f.cross.p:
-            return self.f.g_tail
-        e = np.concatenate([e.reshape(e.shape[0] * e.shape[1], -1) for e in self.f.e[1:]])
-        return self.f.g_tail - e @ self.f.c @ e.T
-
-    @cached_property
-    def head_blocks(self) -> np.ndarray:
-        """F T~ F' per level of the head, (J, K, K)."""
-        if not self.reml:
-            return self.f.s_head
-        e = self.f.e[0]
-        return self.f.s_head + e @ self.f.c @ e.swapaxes(1, 2)
-
-    def outer_products(self, matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """F' (I kron E_a) F, (u, u) per direction of the head."""
-        return [self._outer(e) for e in matrices]
-
-    def _outer(self, e: np.ndarray) -> np.ndarray:
-        f, p, m = self.f, self.f.cross.p, self.f.cross.m
-        out = np.zeros_like(self.t)
-        fx = f.f[:, :, :p]
-        rows = fx.shape[0] * fx.shape[1]
-        moved = (e @ fx).reshape(rows, p)
-        if self.reml:
-            out[m:, m:] = fx.reshape(rows, p).T @ moved
-        if f.f_tail is not None:
-            levels = f.gd.shape[0]
-            blocks = block_diagonal(np.broadcast_to(e, (levels, *e.shape)).copy())
-            far = sparse.csr_array(blocks @ f.f_tail)
-            out[:m, :m] = (f.f_tail.T @ far).toarray()
-            if self.reml:
-                out[:m, m:] = f.f_tail.T @ moved
-                out[m:, :m] = out[:m, m:].T
-        return out

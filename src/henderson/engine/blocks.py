@@ -1,0 +1,222 @@
+"""Symmetric block structure of the tail: random effects that meet only within a component.
+
+Two random effects of the tail are connected when a row, or a level of the head, holds both. The
+inverse of anything built from Z_tail'Z_tail is dense within the connected components and zero
+between them. Crossed factors make one component, and a `BlockMatrix` is then one dense array;
+nested ones make one small block per outermost level, and nothing grows with their number squared.
+Components with the same make-up are stacked, so that every verb is one batched array operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+
+@dataclass(frozen=True)
+class BlockClass:
+    """Components with the same number of effects of every factor.
+
+    index : (count, s) positions in the tail, factor after factor.
+    parts : one slice of 0..s per tail factor.
+    """
+
+    index: np.ndarray
+    parts: tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class BlockPattern:
+    """Which entries of an (m, m) tail matrix can differ from zero.
+
+    component, position : (m,) the flat offset of an effect's component and its place in it.
+    width : (m,) the size of its component.
+    """
+
+    classes: tuple[BlockClass, ...]
+    component: np.ndarray
+    position: np.ndarray
+    width: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return len(self.position)
+
+    @property
+    def is_dense(self) -> bool:
+        """All effects in one component."""
+        return len(self.classes) == 1 and len(self.classes[0].index) == 1
+
+    def pack(self, matrix: sparse.csr_array | np.ndarray) -> BlockMatrix:
+        """A sparse (m, m) matrix of this pattern in blocks."""
+        coo = sparse.coo_array(matrix)
+        rows, cols = coo.coords
+        total = sum(c.index.size * c.index.shape[1] for c in self.classes)
+        flat = np.zeros(total)
+        flat[self.component[rows] + self.position[rows] * self.width[rows] + self.position[cols]] = (
+            coo.data
+        )
+        blocks, start = [], 0
+        for c in self.classes:
+            count, s = c.index.shape
+            blocks.append(flat[start : start + count * s * s].reshape(count, s, s))
+            start += count * s * s
+        return BlockMatrix(self, tuple(blocks))
+
+
+@dataclass(frozen=True)
+class BlockMatrix:
+    """An (m, m) matrix of a pattern: one (count, s, s) stack per class."""
+
+    pattern: BlockPattern
+    blocks: tuple[np.ndarray, ...]
+
+    def map(self, function, *others: BlockMatrix) -> BlockMatrix:
+        """The matrix with `function` applied to every stack (and those of `others`)."""
+        stacks = zip(self.blocks, *(o.blocks for o in others), strict=True)
+        return BlockMatrix(self.pattern, tuple(function(*s) for s in stacks))
+
+    def __add__(self, other: BlockMatrix) -> BlockMatrix:
+        return self.map(np.add, other)
+
+    def __sub__(self, other: BlockMatrix) -> BlockMatrix:
+        return self.map(np.subtract, other)
+
+    def __mul__(self, factor: float) -> BlockMatrix:
+        return self.map(lambda a: a * factor)
+
+    @property
+    def T(self) -> BlockMatrix:  # noqa: N802 (NumPy's name)
+        return self.map(lambda a: a.swapaxes(1, 2))
+
+    def product(self, other: BlockMatrix) -> BlockMatrix:
+        """This matrix times another of the same pattern."""
+        return self.map(np.matmul, other)
+
+    def apply(self, columns: np.ndarray) -> np.ndarray:
+        """This matrix times columns (m, r) or one column (m,)."""
+        out = np.empty((len(columns), columns.size // max(1, len(columns))))
+        wide = columns.reshape(out.shape)
+        for c, block in zip(self.pattern.classes, self.blocks, strict=True):
+            out[c.index] = block @ wide[c.index]
+        return out.reshape(columns.shape)
+
+    def sandwich(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
+        """L' A L for symmetric A, L block-diagonal with factors[t] (K, K) at each level of t."""
+        return self._right(factors).T._right(factors).T
+
+    def _right(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
+        out = []
+        for c, block in zip(self.pattern.classes, self.blocks, strict=True):
+            moved = np.empty_like(block)
+            for part, m in zip(c.parts, factors, strict=True):
+                columns = block[:, :, part]
+                split = columns.reshape(*columns.shape[:2], -1, len(m))
+                moved[:, :, part] = (split @ m).reshape(columns.shape)
+            out.append(moved)
+        return BlockMatrix(self.pattern, tuple(out))
+
+    def plus_identity(self) -> BlockMatrix:
+        """I + A."""
+        return self.map(lambda a: a + np.eye(a.shape[1]))
+
+    def inner(self, other: BlockMatrix) -> float:
+        """tr(A B)."""
+        pairs = zip(self.blocks, other.blocks, strict=True)
+        return float(sum(np.einsum("cij,cji->", a, b) for a, b in pairs))
+
+    def part(self, s: int, t: int) -> list[np.ndarray]:
+        """The rows of factor s and columns of factor t: (count, rows, cols) per class."""
+        return [
+            block[:, c.parts[s], c.parts[t]]
+            for c, block in zip(self.pattern.classes, self.blocks, strict=True)
+        ]
+
+    def diagonal(self, t: int, offset: int, levels: int, size: int) -> np.ndarray:
+        """The (J, K, K) diagonal blocks of tail factor t, whose effects start at `offset`."""
+        out = np.zeros((levels, size, size))
+        for c, block in zip(self.pattern.classes, self.part(t, t), strict=True):
+            count, width, _ = block.shape
+            per_level = block.reshape(count, width // size, size, width // size, size)
+            where = (c.index[:, c.parts[t]][:, ::size] - offset) // size
+            out[where] = np.einsum("cjajb->cjab", per_level)
+        return out
+
+    def csr(self) -> sparse.csr_array:
+        """The same matrix in scipy's sparse form."""
+        rows, cols, data = [], [], []
+        for c, block in zip(self.pattern.classes, self.blocks, strict=True):
+            s = c.index.shape[1]
+            rows.append(np.repeat(c.index, s, axis=1).ravel())
+            cols.append(np.tile(c.index, (1, s)).ravel())
+            data.append(block.ravel())
+        where = (np.concatenate(rows), np.concatenate(cols))
+        m = self.pattern.size
+        return sparse.csr_array((np.concatenate(data), where), shape=(m, m))
+
+    def inverse_logdet(self) -> tuple[BlockMatrix, float]:
+        """Inverse and log determinant of a symmetric positive definite matrix."""
+        lowers = [np.linalg.cholesky(b) for b in self.blocks]
+        logdet = 2.0 * sum(float(np.log(np.einsum("css->cs", a)).sum()) for a in lowers)
+        inverses = []
+        for lower in lowers:
+            half = np.linalg.inv(lower)
+            inverses.append(half.swapaxes(1, 2) @ half)
+        return BlockMatrix(self.pattern, tuple(inverses)), logdet
+
+
+def find_pattern(links: sparse.csr_array, sizes: Sequence[tuple[int, int]]) -> BlockPattern:
+    """The pattern of a tail whose effects meet in the levels of the head.
+
+    Parameters
+    ----------
+    links : (J, m), not zero where a level of the head shares a row with a tail effect.
+    sizes : (J_t, K_t) per tail factor; the K effects of one level always meet.
+    """
+    m = links.shape[1]
+    if m == 0:
+        empty = np.zeros(0, dtype=np.intp)
+        return BlockPattern((), empty, empty, empty)
+    factor = np.repeat(np.arange(len(sizes)), [j * k for j, k in sizes])
+    graph = sparse.bmat([[None, links], [links.T, _levels_joined(sizes)]], format="csr")
+    _, label = connected_components(graph, directed=False)
+    _, label = np.unique(label[links.shape[0] :], return_inverse=True)
+    order = np.lexsort((np.arange(m), factor, label))
+    widths = np.bincount(label)
+    make_up = np.zeros((len(widths), len(sizes)), dtype=np.intp)
+    np.add.at(make_up, (label, factor), 1)
+    starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
+    kinds, kind_of = np.unique(make_up, axis=0, return_inverse=True)
+    return _assemble(kinds, kind_of.ravel(), order, starts, widths)
+
+
+def _levels_joined(sizes: Sequence[tuple[int, int]]) -> sparse.csr_array:
+    """(m, m): every effect joined to the first effect of its level."""
+    first, start = [], 0
+    for levels, size in sizes:
+        first.append(start + np.repeat(np.arange(levels) * size, size))
+        start += levels * size
+    to = np.concatenate(first)
+    return sparse.csr_array((np.ones(start), (np.arange(start), to)), shape=(start, start))
+
+
+def _assemble(kinds, kind_of, order, starts, widths) -> BlockPattern:
+    m = len(order)
+    component, position, width = (np.empty(m, dtype=np.intp) for _ in range(3))
+    classes, flat = [], 0
+    for k, make_up in enumerate(kinds):
+        members = np.flatnonzero(kind_of == k)
+        s = int(widths[members[0]])
+        index = order[starts[members][:, None] + np.arange(s)]
+        component[index] = flat + np.arange(len(members))[:, None] * s * s
+        position[index] = np.arange(s)
+        width[index] = s
+        flat += len(members) * s * s
+        ends = np.concatenate([[0], np.cumsum(make_up)])
+        parts = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        classes.append(BlockClass(index, parts))
+    return BlockPattern(tuple(classes), component, position, width)
