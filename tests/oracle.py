@@ -13,7 +13,7 @@ Biometrics 31, 423-447; Giesbrecht and Burns (1985), Biometrics 41, 477-486 (Sat
 Kenward and Roger (1997), Biometrics 53, 983-997.
 """
 
-# ruff: noqa: N802, N803, N806 (the names of the formulas)
+# ruff: noqa: N802 (the names of the formulas)
 
 from __future__ import annotations
 
@@ -114,8 +114,7 @@ def basis(size: int) -> list[Array]:
     """Symmetric basis of the K x K matrices, lower triangle by columns: E_rr, and E_rc + E_cr."""
     unit = np.eye(size)
     pairs = [(r, c) for c in range(size) for r in range(c, size)]
-    halves = [(np.outer(unit[r], unit[c]), 1.0 if r == c else 0.0) for r, c in pairs]
-    return [half + half.T * (1.0 - diagonal) for half, diagonal in halves]
+    return [np.maximum(np.outer(unit[r], unit[c]), np.outer(unit[c], unit[r])) for r, c in pairs]
 
 
 def coordinates(sigmas: Sequence[Array]) -> Array:
@@ -233,11 +232,6 @@ class Solution:
 def solve(problem: Problem, sigmas: Sequence[Array]) -> Solution:
     """The solution at given relative covariance matrices (one K x K array a factor)."""
     return Solution(problem, tuple(np.atleast_2d(np.asarray(s, dtype=float)) for s in sigmas))
-
-
-def criterion_at(problem: Problem, values: Array) -> float:
-    """The criterion as a function of `coordinates`, for numerical derivatives."""
-    return solve(problem, from_coordinates(values, [b.size for b in problem.blocks])).criterion
 
 
 def gradient(solution: Solution) -> list[Array]:
@@ -400,22 +394,3 @@ def _kr_moments(kr: KenwardRoger, rows: Array) -> tuple[float, float]:
     a1 = traces @ kr.W @ traces
     crossed = np.array([[np.trace(a @ b) for b in parts] for a in parts])
     return float(a1), float(np.sum(kr.W * crossed))
-
-
-def numerical_gradient(problem: Problem, sigmas: Sequence[Array], step: float = 1e-5) -> Array:
-    """Central differences of the criterion along `basis`, for checking `gradient`."""
-    at = coordinates(sigmas)
-    around = [(at + h, at - h) for h in step * np.eye(len(at))]
-    changes = [criterion_at(problem, up) - criterion_at(problem, down) for up, down in around]
-    return np.array(changes) / (2 * step)
-
-
-def numerical_hessian(problem: Problem, sigmas: Sequence[Array], step: float = 1e-5) -> Array:
-    """Central differences of `directional_gradient`, for checking `hessian`."""
-    at, sizes = coordinates(sigmas), [b.size for b in problem.blocks]
-
-    def slope(values: Array) -> Array:
-        return directional_gradient(solve(problem, from_coordinates(values, sizes)))
-
-    changes = [slope(at + h) - slope(at - h) for h in step * np.eye(len(at))]
-    return np.array(changes) / (2 * step)

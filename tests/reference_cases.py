@@ -292,7 +292,7 @@ def _full_rank(
 
 def _piece_name(variable: str, level: str | None, factors: Mapping[str, Column], full: bool) -> str:
     if level is None:
-        return variable
+        return variable.replace("^", " ** ")  # inside I(): the power as Python writes it
     column = factors[variable]
     if column.contrasts == "contr.sum":
         return f"{column.henderson}[S.{column.levels[int(level) - 1]}]"

@@ -32,7 +32,7 @@ COLUMNS = (
         ("(Intercept)", "Intercept"),
         ("x", "x"),
         ("nitro", "nitro"),
-        ("I(x^2)", "I(x^2)"),
+        ("I(x^2)", "I(x ** 2)"),
         ("fmid", "f[T.mid]"),
         ("fhi:x", "f[T.hi]:x"),
         ("nitro_f0.2", "nitro_f[T.0.2]"),

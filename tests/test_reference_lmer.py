@@ -261,12 +261,12 @@ def test_conditional_covariances(case_id: str) -> None:
 
 def same_term(case: ReferenceCase, part: dict[str, Any]) -> np.ndarray:
     """(K, K) whether two effects belong to the same random term."""
-    owner = {}
+    owner: dict[str, int] = {}
     for i, term in enumerate(case.results["varcomp"]):
         if term["group"] == part["group"]:
             owner |= {name: i for name in term["terms"]}
     of = np.array([owner[name] for name in part["terms"]])
-    return of[:, None] == of
+    return np.asarray(of[:, None] == of)
 
 
 # ---- fitted values and predictions

@@ -377,7 +377,8 @@ def _theta(
 def _lower_factor(sigma: np.ndarray) -> np.ndarray:
     """Lower triangular L with sigma = L L' and no negative diagonal, for a sigma of any rank."""
     values, vectors = np.linalg.eigh(sigma)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    values = np.where(values > 1e-13 * values[-1], values, 0.0)
+    root = vectors * np.sqrt(values)
     upper = np.linalg.qr(root.T, mode="r")
     return (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T
 

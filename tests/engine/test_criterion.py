@@ -11,8 +11,8 @@ from henderson.engine.criterion import factorise
 from henderson.engine.crossproducts import cross_products
 from henderson.engine.derivatives import Direction, gradient_blocks, hessian
 from henderson.engine.problem import Standard
-from tests import oracle
-from tests.engine.designs import problems
+import oracle
+from random_designs import problems
 
 
 def engine_and_oracle(problem: Standard, seed: int, reml: bool, rank_deficient: bool):

@@ -12,7 +12,7 @@ from henderson.covariance import make_structure
 from henderson.engine.optimise import Evaluated, Optimum, optimise
 from henderson.engine.problem import Grouping, Term, standardise
 from henderson.engine.trust_region import minimise
-from tests.engine.designs import problems
+from random_designs import problems
 
 
 def one_way(codes: np.ndarray, y: np.ndarray, reml: bool = True) -> Optimum:

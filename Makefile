@@ -1,0 +1,73 @@
+# make tutorial    the seven approaches on the bundled classrooms, printed, and tutorial.html
+# make test        every test
+# make lint        style, types, and the one-way layers
+# make bench       speed, side by side with other packages
+# make docs        the API reference in docs/_build
+#
+# Each target makes the virtual environment it needs in $(VENV); nothing needs root.
+# Another Python: make test PYTHON=/path/to/python3.12
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHONS := $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14 python)
+SOURCES := $(shell find src -type f ! -name '*.pyc')
+BUILD := pyproject.toml CMakeLists.txt README.md
+
+.DELETE_ON_ERROR:
+.PHONY: tutorial test lint bench docs help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
+
+tutorial: $(VENV)/.installed-big
+	$(BIN)/henderson tutorial --report tutorial.html
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tools-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/pdoc --docformat numpy --math --output-directory docs/_build henderson
+
+# The package itself with an extra: again whenever a source file changes.
+$(VENV)/.installed-%: $(BUILD) $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet ".[$*]"
+	@touch $@
+
+# Tools that read the working tree, with the package's dependencies for the type checker.
+$(VENV)/.tools-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet ".[$*]"
+	@touch $@
+
+# The first Python >= 3.11 that can make virtual environments. Debian and Ubuntu ship venv apart
+# from Python: name the package to install.
+$(BIN)/python:
+	@old=; bare=; \
+	for python in $(PYTHONS); do \
+	  command -v "$$python" >/dev/null || continue; \
+	  if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    old=$${old:-$$python}; \
+	  elif ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    bare=$${bare:-$$python}; \
+	  else \
+	    echo "Making $(VENV) with $$python"; \
+	    exec "$$python" -m venv "$(VENV)"; \
+	  fi; \
+	done; \
+	if [ -n "$$bare" ]; then package="$$(basename "$$bare")-venv"; \
+	  echo "$$bare has no venv module. Install one package: apt install $$package" >&2; \
+	elif [ -n "$$old" ]; then \
+	  echo "henderson needs Python 3.11 or newer; $$old is older or does not run." >&2; \
+	  echo "Install one package: apt install python3.11-venv; or name one: make PYTHON=..." >&2; \
+	else \
+	  echo "There is no Python 3. Install one package: apt install python3-venv" >&2; \
+	fi; \
+	exit 1

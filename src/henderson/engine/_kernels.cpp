@@ -1,0 +1,221 @@
+// Python's door to the compiled kernels: checks shapes, hands over pointers, releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "cpp/fit.hpp"
+#include "cpp/rows.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using namespace henderson;
+
+using In1 = nb::ndarray<const double, nb::ndim<1>, nb::device::cpu>;
+using In2 = nb::ndarray<const double, nb::ndim<2>, nb::device::cpu>;
+using In3 = nb::ndarray<const double, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using CodesIn = nb::ndarray<nb::ro, nb::ndim<1>, nb::device::cpu>;
+using Out = nb::ndarray<nb::numpy, double>;
+using TermIn = std::tuple<int, int, int>;
+
+void need(bool ok, const char* message) {
+    if (!ok) throw std::invalid_argument(message);
+}
+
+// A new array that Python owns, and where its numbers go.
+struct NewArray {
+    double* data;
+    Out array;
+
+    explicit NewArray(std::initializer_list<std::size_t> shape) {
+        std::size_t count = 1;
+        for (std::size_t s : shape) count *= s;
+        data = new double[count + 1];
+        nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+        array = Out(data, shape.size(), shape.begin(), owner);
+    }
+};
+
+Out array_of(const std::vector<double>& values, std::initializer_list<std::size_t> shape) {
+    NewArray to(shape);
+    std::copy(values.begin(), values.end(), to.data);
+    return to.array;
+}
+
+Table table_of(const In2& a) {
+    return {a.data(), a.stride(0), a.stride(1), static_cast<int>(a.shape(1))};
+}
+
+Codes codes_of(const CodesIn& a) {
+    const bool wide = a.dtype() == nb::dtype<std::int64_t>();
+    need(wide || a.dtype() == nb::dtype<std::int32_t>(), "codes must be 32- or 64-bit integers");
+    return {a.data(), a.stride(0), wide};
+}
+
+std::vector<Part> parts_of(const std::vector<TermIn>& terms, int size) {
+    std::vector<Part> out;
+    for (auto [start, stop, rotation] : terms) {
+        need(start >= 0 && start < stop && stop <= size, "a term's columns are outside z");
+        out.push_back({start, stop, static_cast<Rotation>(rotation)});
+    }
+    return out;
+}
+
+std::vector<Term> terms_of(const std::vector<TermIn>& terms, int size) {
+    std::vector<Term> out;
+    for (auto [start, stop, diagonal] : terms) {
+        need(start >= 0 && start < stop && stop <= size, "a term's columns are outside z");
+        out.push_back({start, stop, diagonal != 0});
+    }
+    return out;
+}
+
+Rows rows_of(const In1& y, const In2& x, const In2& z, const std::optional<In1>& weights) {
+    const long n = static_cast<long>(y.shape(0));
+    need(static_cast<long>(x.shape(0)) == n && static_cast<long>(z.shape(0)) == n,
+         "y, x and z differ in their numbers of rows");
+    need(!weights || static_cast<long>(weights->shape(0)) == n, "weights differ in length from y");
+    Rows rows{};
+    rows.n = n;
+    rows.x = table_of(x);
+    rows.y = {y.data(), y.stride(0), 0, 1};
+    rows.z = table_of(z);
+    rows.weights = weights ? weights->data() : nullptr;
+    rows.weight_stride = weights ? weights->stride(0) : 0;
+    rows.y_scale = 1.0;
+    return rows;
+}
+
+nb::object reduce(In1 y, In2 x, In2 z, CodesIn codes, long n_levels, std::optional<In1> weights,
+                  std::vector<TermIn> terms) {
+    const Rows rows = rows_of(y, x, z, weights);
+    need(codes.shape(0) == y.shape(0), "codes differ in length from y");
+    const Codes taken = codes_of(codes);
+    const std::size_t p = x.shape(1), k = z.shape(1), q = p + 1, j = n_levels;
+    const std::vector<Part> parts = parts_of(terms, static_cast<int>(k));
+    NewArray root({j, k, k}), dense({j, k, q}), within({q, q});
+    Maps maps;
+    bool done = false;
+    {
+        nb::gil_scoped_release release;
+        done = Reduction(rows, taken, n_levels, parts)
+                   .run(maps, {root.data, dense.data, within.data});
+    }
+    if (!done) return nb::none();
+    return nb::make_tuple(array_of(maps.r_x, {p, p}), array_of(maps.beta0, {p}), maps.y_scale,
+                          array_of(maps.r_z, {k, k}), root.array, dense.array, within.array);
+}
+
+nb::tuple level_products(CodesIn codes, long n_levels, In2 z, In2 xy) {
+    const long n = static_cast<long>(z.shape(0));
+    need(xy.shape(1) > 0, "xy needs at least one column");
+    need(static_cast<long>(codes.shape(0)) == n && static_cast<long>(xy.shape(0)) == n,
+         "codes, z and xy differ in their numbers of rows");
+    const Codes taken = codes_of(codes);
+    Rows rows{};
+    rows.n = n;
+    rows.x = table_of(xy);
+    rows.x.count -= 1;
+    rows.y = {xy.data() + rows.x.count * rows.x.column, rows.x.row, 0, 1};
+    rows.z = table_of(z);
+    rows.y_scale = 1.0;
+    const int k = rows.z.count, q = rows.x.count + 1, length = triangle(k) + k * q;
+    const std::size_t j = n_levels, kk = k, qq = q;
+    NewArray a({j, kk, kk}), b({j, kk, qq});
+    bool inside = false;
+    {
+        nb::gil_scoped_release release;
+        std::vector<double> records(j * length, 0.0), totals(triangle(q), 0.0);
+        Doubles work(row_work(q - 1, k));
+        inside = passes().levels(rows, taken, n_levels, records.data(), totals.data(), work.get());
+        for (std::size_t l = 0; inside && l < j; l++) {
+            const double* record = records.data() + l * length;
+            for (int r = 0; r < k; r++)
+                for (int c = 0; c < k; c++) a.data[l * k * k + r * k + c] = record[packed(r, c)];
+            std::copy(record + triangle(k), record + length, b.data + l * k * q);
+        }
+    }
+    if (!inside) throw std::out_of_range("a grouping code is outside 0..n_levels-1");
+    return nb::make_tuple(a.array, b.array);
+}
+
+// A model on cross-products that Python holds, ready to be evaluated.
+struct Loaded {
+    Model model;
+    Doubles shared, y;
+    OneFactor factor;
+
+    Loaded(long n, double log_weights, bool reml, const In3& root, const In3& dense,
+           const Square& within, const std::vector<TermIn>& terms)
+        : model(n, static_cast<long>(root.shape(0)), static_cast<int>(root.shape(1)),
+                static_cast<int>(dense.shape(2)) - 1, reml, log_weights,
+                terms_of(terms, static_cast<int>(root.shape(1)))),
+          shared(pack_shared(model, root.data(), dense.data())),
+          y(pack_response(model, dense.data())), factor(model, shared.get()) {
+        need(root.shape(1) == root.shape(2) && dense.shape(1) == root.shape(1) &&
+                 dense.shape(0) == root.shape(0),
+             "root and dense do not belong together");
+        need(within.shape(0) == dense.shape(2) && within.shape(1) == dense.shape(2),
+             "within and dense do not belong together");
+        factor.set_response(y.get(), within.data());
+    }
+};
+
+void check_start(const std::optional<Square>& m, const Model& model) {
+    need(!m || (m->shape(0) == static_cast<std::size_t>(model.size) &&
+                m->shape(1) == static_cast<std::size_t>(model.size)),
+         "the factor of Sigma has the wrong size");
+}
+
+nb::tuple evaluate(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
+                   std::vector<TermIn> terms, Square m) {
+    const Loaded loaded(n, log_weights, reml, root, dense, within, terms);
+    const std::size_t k = loaded.model.size, p = loaded.model.p, count = loaded.model.count();
+    check_start(m, loaded.model);
+    Value value;
+    Derivatives derivatives;
+    loaded.factor.evaluate(m.data(), value);
+    if (value.status != Status::fine)
+        return nb::make_tuple(static_cast<int>(value.status), nb::none(), nb::none(), nb::none(),
+                              nb::none(), nb::none());
+    loaded.factor.differentiate(m.data(), value, derivatives);
+    return nb::make_tuple(0, value.value, value.rss, array_of(value.beta, {p}),
+                          array_of(derivatives.d, {k, k}),
+                          array_of(derivatives.hessian, {count, count}));
+}
+
+nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
+                  std::vector<TermIn> terms, std::optional<Square> start) {
+    const std::size_t k = root.shape(1);
+    NewArray m({k, k});
+    Fitted out;
+    {
+        nb::gil_scoped_release release;
+        const Loaded loaded(n, log_weights, reml, root, dense, within, terms);
+        check_start(start, loaded.model);
+        out = fit(loaded.factor, start ? start->data() : nullptr);
+        std::copy(out.at.m.begin(), out.at.m.end(), m.data);
+    }
+    return nb::make_tuple(static_cast<int>(out.status), m.array, out.at.value.value, out.converged,
+                          out.decrease, out.curvature, out.evaluations);
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+    m.doc() = "Compiled loops over rows and levels; the twin in NumPy is beside it.";
+    m.attr("MAX_SIZE") = MAX_SIZE;
+    m.def("instruction_set", &instruction_set);
+    m.def("level_products", &level_products, "codes"_a, "n_levels"_a, "z"_a, "xy"_a);
+    m.def("reduce", &reduce, "y"_a, "x"_a, "z"_a, "codes"_a, "n_levels"_a, "weights"_a.none(),
+          "terms"_a);
+    m.def("evaluate", &evaluate, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
+          "terms"_a, "m"_a);
+    m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
+          "terms"_a, "start"_a.none());
+}

@@ -1,0 +1,200 @@
+// From cross-products to the optimum: start, descent, comparison with zero, verdict. The twin of
+// optimise.py for one grouping factor.
+#pragma once
+
+#include <vector>
+
+#include "trust_region.hpp"
+
+namespace henderson {
+
+constexpr double SINGULAR = 1e-8;
+
+struct Fitted {
+    Point at;
+    bool converged;
+    double decrease, curvature;
+    int evaluations;
+    Status status;
+};
+
+// M, term by term, with M M' as near to sigma (K, K) as each term allows: symmetric roots.
+inline std::vector<double> factor_of(const Model& model, const double* sigma) {
+    const int k = model.size;
+    std::vector<double> m(k * k, 0.0);
+    double block[MAX_SIZE * MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE], values[MAX_SIZE];
+    for (const Term& term : model.terms) {
+        const int from = term.start, size = term.stop - term.start;
+        if (term.diagonal) {
+            for (int i = from; i < term.stop; i++)
+                m[i * k + i] = std::sqrt(std::max(sigma[i * k + i], 0.0));
+            continue;
+        }
+        for (int i = 0; i < size; i++)
+            for (int j = 0; j < size; j++) block[i * size + j] = sigma[(from + i) * k + from + j];
+        eigen(block, size, values, vectors);
+        for (int i = 0; i < size; i++)
+            for (int j = 0; j < size; j++)
+                for (int l = 0; l < size; l++)
+                    m[(from + i) * k + from + j] += vectors[i * size + l] * vectors[j * size + l] *
+                                                    std::sqrt(std::max(values[l], 0.0));
+    }
+    return m;
+}
+
+// sigma (K, K) with its eigenvalues passed through `change`.
+template <class Change>
+inline void with_eigenvalues(double* sigma, int k, Change change) {
+    double copy[MAX_SIZE * MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE], values[MAX_SIZE];
+    std::copy(sigma, sigma + k * k, copy);
+    eigen(copy, k, values, vectors);
+    const double largest = values[k - 1];
+    for (int l = 0; l < k; l++) values[l] = change(values[l], largest);
+    for (int i = 0; i < k; i++)
+        for (int j = 0; j < k; j++) {
+            double sum = 0.0;
+            for (int l = 0; l < k; l++) sum += vectors[i * k + l] * vectors[j * k + l] * values[l];
+            sigma[i * k + j] = sum;
+        }
+}
+
+// The minimum-norm least-squares solution of a positive semidefinite system (n, n).
+inline std::vector<double> solve_semidefinite(std::vector<double> a, const std::vector<double>& b) {
+    const int n = static_cast<int>(b.size());
+    std::vector<double> values(n), vectors(n * n), x(n, 0.0);
+    eigen(a.data(), n, values.data(), vectors.data());
+    for (int e = 0; e < n; e++) {
+        if (!(std::fabs(values[e]) > 1e-10 * std::fabs(values[n - 1]))) continue;
+        double part = 0.0;
+        for (int i = 0; i < n; i++) part += vectors[i * n + e] * b[i];
+        for (int i = 0; i < n; i++) x[i] += vectors[i * n + e] * part / values[e];
+    }
+    return x;
+}
+
+// M from the moment equations at Sigma = 0, eigenvalues kept off the boundary:
+// E y'P V_a P y = s2 (tr(P V_a) + sum_b s_b tr(P V_a P V_b)), P that of ordinary least squares.
+inline std::vector<double> moment_start(const OneFactor& f, Status& status) {
+    const Model& model = f.model();
+    const int k = model.size, count = model.count(), n = count + 1;
+    const std::vector<double> zero(k * k, 0.0);
+    Value ols;
+    f.evaluate(zero.data(), true, ols);
+    status = ols.status;
+    if (status != Status::fine) return zero;
+    Derivatives sums;
+    f.sums(zero.data(), ols, true, 0.0, false, sums);
+    const double nu = static_cast<double>(model.n - model.p);
+    std::vector<double> system(n * n), moments(n);
+    system[0] = nu;
+    moments[0] = ols.rss;
+    for (int a = 0; a < count; a++) {
+        const Direction x = model.directions[a];
+        system[a + 1] = system[(a + 1) * n] =
+            (x.i == x.j ? 1.0 : 2.0) * sums.trace[packed(x.i, x.j)];
+        moments[a + 1] = f.quadratic_form(sums, a);
+        for (int b = 0; b <= a; b++)
+            system[(a + 1) * n + b + 1] = system[(b + 1) * n + a + 1] =
+                -f.fourth_order(sums, a, b, true);
+    }
+    const std::vector<double> solution = solve_semidefinite(system, moments);
+    const double s2 = std::max(solution[0], 0.05 * ols.rss / nu);
+    std::vector<double> sigma(k * k, 0.0);
+    for (int a = 0; a < count; a++) {
+        const Direction x = model.directions[a];
+        sigma[x.i * k + x.j] = sigma[x.j * k + x.i] = solution[a + 1] / s2;
+    }
+    with_eigenvalues(sigma.data(), k, [](double value, double largest) {
+        return std::min(std::max(value, std::max(0.01 * largest, 1e-3)), 1e6);
+    });
+    return factor_of(model, sigma.data());
+}
+
+// The smallest eigenvalue of the block of d (K, K) that belongs to a term.
+inline double lowest_of_block(const Model& model, const std::vector<double>& d, const Term& term) {
+    const int size = term.stop - term.start;
+    double block[MAX_SIZE * MAX_SIZE], values[MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE];
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++)
+            block[i * size + j] = d[(term.start + i) * model.size + term.start + j];
+    eigen(block, size, values, vectors);
+    return values[0];
+}
+
+// Descend again from each term at zero where zero is a local solution; keep the lower.
+inline int compare_with_zero(const OneFactor& f, Descent& best) {
+    const Model& model = f.model();
+    const int k = model.size;
+    int count = 0;
+    for (const Term& term : model.terms) {
+        std::vector<double> m = best.point.m;
+        bool away = false;
+        for (int i = term.start; i < term.stop; i++)
+            for (int j = term.start; j < term.stop; j++) {
+                away |= std::fabs(m[i * k + j]) > 1e-6;
+                m[i * k + j] = 0.0;
+            }
+        if (!away) continue;
+        Point trial = evaluated(f, std::move(m));
+        count++;
+        if (trial.value.status != Status::fine) continue;
+        f.differentiate(trial.m.data(), trial.value, trial.derivatives);
+        trial.differentiated = true;
+        if (lowest_of_block(model, trial.derivatives.d, term) < 0.0) continue;
+        Descent other = minimise(f, std::move(trial));
+        count += other.evaluations;
+        if (other.point.value.value < best.point.value.value) best = std::move(other);
+    }
+    return count;
+}
+
+// Put eigenvalues of Sigma that are zero but for rounding exactly at zero, if it costs nothing.
+inline Point snapped(const OneFactor& f, Point point) {
+    const Model& model = f.model();
+    const int k = model.size;
+    std::vector<double> sigma(k * k);
+    for (int i = 0; i < k; i++)
+        for (int j = 0; j < k; j++) {
+            double sum = 0.0;
+            for (int l = 0; l < k; l++) sum += point.m[i * k + l] * point.m[j * k + l];
+            sigma[i * k + j] = sum;
+        }
+    bool changed = false;
+    with_eigenvalues(sigma.data(), k, [&changed](double value, double largest) {
+        const bool small = value < SINGULAR * std::max(1.0, largest);
+        changed |= small && value != 0.0;
+        return small ? 0.0 : value;
+    });
+    if (!changed) return point;
+    Point trial = evaluated(f, factor_of(model, sigma.data()));
+    return trial.value.value <= point.value.value + 1e-8 ? trial : point;
+}
+
+// The whole fit; `start` is M (K, K) of an earlier optimum, or null for the moment start.
+inline Fitted fit(const OneFactor& f, const double* start) {
+    const int k = f.model().size;
+    Status status = Status::fine;
+    std::vector<double> m;
+    if (start)
+        m.assign(start, start + k * k);
+    else
+        m = moment_start(f, status);
+    Fitted out{Point{}, false, NAN, NAN, 0, status};
+    if (status != Status::fine) return out;
+    Point first = evaluated(f, std::move(m));
+    out.status = first.value.status;
+    if (out.status != Status::fine) return out;
+    Descent best = minimise(f, std::move(first));
+    out.status = best.point.value.status;
+    if (out.status != Status::fine) return out;
+    out.evaluations = 1 + best.evaluations + (start ? 0 : 1);
+    out.evaluations += compare_with_zero(f, best);
+    out.converged = best.converged;
+    out.decrease = best.decrease;
+    out.at = snapped(f, std::move(best.point));
+    const Quadratic model(f, out.at);
+    out.curvature = model.curvatures.front() / std::max(model.scale(), 1e-300);
+    return out;
+}
+
+}  // namespace henderson

@@ -1,0 +1,100 @@
+// What the passes over rows and over levels take and give: the door between the loops, which are
+// compiled once per instruction set, and everything else.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace henderson {
+
+constexpr int MAX_SIZE = 8;  // effects per level that the compiled loops handle
+
+constexpr int triangle(int k) { return k * (k + 1) / 2; }
+
+// Position of (i, j), i >= j or not, in a packed lower triangle.
+constexpr int packed(int i, int j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
+
+// A (rows, count) table anywhere in memory, strides in doubles.
+struct Table {
+    const double* data;
+    std::ptrdiff_t row, column;
+    int count;
+};
+
+// Grouping codes, 32 or 64 bits.
+struct Codes {
+    const void* data;
+    std::ptrdiff_t stride;
+    bool wide;
+};
+
+// Rows [x y | z] with the linear maps that bring them to standard coordinates:
+// q = x to_q, r = (y - q coef) / scale, z~ = z to_z (upper triangular maps; null for none).
+struct Rows {
+    long n;
+    Table x, y, z;
+    const double* weights;  // or null
+    std::ptrdiff_t weight_stride;
+    const double* to_q;  // (p, p)
+    const double* coef;  // (p,)
+    double y_scale;
+    const double* to_z;  // (K, K)
+};
+
+// Levels in blocks of `width`, so that lane l of block b is level b width + l; the last block is
+// filled up with zeros, which add nothing to any sum. shared: per block C (K K) then T_x (K p);
+// y: per block T_y (K). Each entry is `width` doubles.
+struct Levels {
+    long blocks;
+    int size, p;
+    const double* shared;
+    const double* y;
+};
+
+// Sums over levels that need no estimate of beta: W = T'(I + C'Sigma C)^-1 T, packed, (p + 1).
+struct FirstSums {
+    double* products;
+    double log_det;
+};
+
+// Sums over levels given beta, s2 and the inverse Cholesky factor of X'V^-1X. With G, h = Z'Py and
+// E = Z'V^-1X R^-1 per level, t(i, j) a packed pair, Q = -G + 2 [reml] EE' + 2 hh' / s2:
+struct SecondSums {
+    double* trace;      // t: G - [reml] EE'
+    double* quadratic;  // t: hh'
+    double* fourth;     // (t, t'): G_t Q_t'
+    double* mixed;      // (t, p): E_i h_j + E_j h_i
+    double* outer;      // (t, packed p): E_i E_j' + E_j E_i'; null where not wanted
+};
+
+struct SecondInput {
+    const double* beta;       // (p,)
+    const double* r_inverse;  // (p, p) upper triangular
+    double inverse_s2;
+    bool reml;
+};
+
+struct Passes {
+    int width;
+    // Packed Gram matrix of [q r] (p + 1) added to xy, of z~ (K) added to zz; either may be null.
+    void (*gram)(const Rows&, double* xy, double* zz, double* work);
+    // The same sums, and per level [packed z~z~' | z~ (q r)] added to `records`. The return value
+    // is false if a code is outside 0..n_levels-1.
+    bool (*levels)(const Rows&, const Codes&, long n_levels, double* records, double* xy,
+                   double* work);
+    // factor: M (K, K) with Sigma = M M'. Blocks [from, to) are added to the sums.
+    void (*first)(const Levels&, const double* factor, long from, long to, FirstSums&,
+                  double* work);
+    void (*second)(const Levels&, const double* factor, const SecondInput&, long from, long to,
+                   SecondSums&, double* work);
+};
+
+// Doubles of scratch memory (aligned to 64 bytes) that a pass may use.
+std::size_t row_work(int p, int size);
+std::size_t level_work(int p, int size);
+
+// The passes for this processor.
+const Passes& passes();
+const char* instruction_set();
+
+}  // namespace henderson

@@ -1,0 +1,247 @@
+// The trust-region Newton method on M, Sigma = M M' term by term, in the directions that change
+// Sigma. The twin of trust_region.py; the names and the rules are the same.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "one_factor.hpp"
+
+namespace henderson {
+
+constexpr double TOLERANCE = 1e-10;
+constexpr int LIMIT = 100;
+
+// An evaluated M (K, K), block-diagonal over the terms; derivatives are made when asked for.
+struct Point {
+    std::vector<double> m;
+    Value value;
+    Derivatives derivatives;
+    bool differentiated = false;
+};
+
+// Orthonormal directions Delta (K, K each) of M that move Sigma.
+//
+// With the singular value decomposition M = U S V' of a free term, Delta = U B V' is orthogonal to
+// M X for every skew X exactly if S B is symmetric, so each pair (i, j) has one direction
+// (s_j, s_i) in (b_ij, b_ji), or two where both singular values vanish.
+inline std::vector<double> tangent(const Model& model, const std::vector<double>& m) {
+    const int k = model.size;
+    std::vector<double> out;
+    double part[MAX_SIZE * MAX_SIZE], u[MAX_SIZE * MAX_SIZE], v[MAX_SIZE * MAX_SIZE], s[MAX_SIZE];
+    for (const Term& term : model.terms) {
+        const int from = term.start, size = term.stop - term.start;
+        auto add = [&](int i, int j, double x, int a, int b, double y) {
+            const std::size_t base = out.size();
+            out.resize(base + k * k, 0.0);
+            for (int r = 0; r < size; r++)
+                for (int c = 0; c < size; c++)
+                    out[base + (from + r) * k + from + c] =
+                        x * u[r * size + i] * v[c * size + j] + y * u[r * size + a] * v[c * size + b];
+        };
+        if (term.diagonal || size == 1) {
+            for (int i = from; i < term.stop; i++) {
+                const std::size_t base = out.size();
+                out.resize(base + k * k, 0.0);
+                out[base + i * k + i] = 1.0;
+            }
+            continue;
+        }
+        for (int r = 0; r < size; r++)
+            for (int c = 0; c < size; c++) part[r * size + c] = m[(from + r) * k + from + c];
+        singular_values(part, size, u, s, v);
+        double longest = 0.0;
+        for (int i = 1; i < size; i++)
+            for (int j = 0; j < i; j++) longest = std::max(longest, std::hypot(s[i], s[j]));
+        for (int i = 0; i < size; i++) add(i, i, 1.0, i, i, 0.0);
+        for (int i = 1; i < size; i++)
+            for (int j = 0; j < i; j++) {
+                const double length = std::hypot(s[i], s[j]);
+                if (length > 1e-8 * std::max(longest, 1e-12)) {
+                    add(i, j, s[j] / length, j, i, s[i] / length);
+                } else {
+                    add(i, j, 1.0, i, j, 0.0);
+                    add(j, i, 1.0, j, i, 0.0);
+                }
+            }
+    }
+    return out;
+}
+
+// The quadratic model at a point, in the eigenbasis of the reduced Hessian.
+class Quadratic {
+  public:
+    Quadratic(const OneFactor& f, Point& point) {
+        if (!point.differentiated) {
+            f.differentiate(point.m.data(), point.value, point.derivatives);
+            point.differentiated = true;
+        }
+        const Model& model = f.model();
+        const int k = model.size, count = model.count();
+        basis_ = tangent(model, point.m);
+        rank_ = static_cast<int>(basis_.size()) / (k * k);
+        std::vector<double> moved(rank_ * count), d_delta(rank_ * k * k), half(rank_ * count);
+        std::vector<double> reduced(rank_ * rank_), slopes(rank_), vectors(rank_ * rank_);
+        const double* d = point.derivatives.d.data();
+        for (int b = 0; b < rank_; b++) {
+            const double* delta = basis_.data() + b * k * k;
+            for (int a = 0; a < count; a++) {  // the entries of Delta M' + M Delta'
+                const int i = model.directions[a].i, j = model.directions[a].j;
+                double sum = 0.0;
+                for (int l = 0; l < k; l++)
+                    sum += delta[i * k + l] * point.m[j * k + l] +
+                           point.m[i * k + l] * delta[j * k + l];
+                moved[b * count + a] = sum;
+            }
+            multiply(d, delta, k, k, k, d_delta.data() + b * k * k);
+            slopes[b] = 0.0;
+            for (int i = 0; i < k * k; i++) slopes[b] += 2.0 * d_delta[b * k * k + i] * point.m[i];
+        }
+        multiply(moved.data(), point.derivatives.hessian.data(), rank_, count, count, half.data());
+        for (int a = 0; a < rank_; a++)
+            for (int b = 0; b <= a; b++) {
+                double sum = 0.0;
+                for (int i = 0; i < count; i++) sum += half[a * count + i] * moved[b * count + i];
+                for (int i = 0; i < k * k; i++)
+                    sum += 2.0 * d_delta[a * k * k + i] * basis_[b * k * k + i];
+                reduced[a * rank_ + b] = reduced[b * rank_ + a] = sum;
+            }
+        curvatures.resize(rank_);
+        eigen(reduced.data(), rank_, curvatures.data(), vectors.data());
+        this->slopes.assign(rank_, 0.0);
+        std::vector<double> turned(basis_.size(), 0.0);
+        for (int e = 0; e < rank_; e++)
+            for (int b = 0; b < rank_; b++) {
+                const double x = vectors[b * rank_ + e];
+                this->slopes[e] += x * slopes[b];
+                for (int i = 0; i < k * k; i++) turned[e * k * k + i] += x * basis_[b * k * k + i];
+            }
+        basis_.swap(turned);
+    }
+
+    std::vector<double> curvatures, slopes;
+
+    double scale() const {
+        double most = 0.0;
+        for (double c : curvatures) most = std::max(most, std::fabs(c));
+        return most > 0.0 ? most : 1.0;
+    }
+
+    // What a full Newton step promises, curvatures taken by their size.
+    double decrease() const {
+        const double least = 1e-10 * scale();
+        double sum = 0.0;
+        for (int i = 0; i < rank_; i++)
+            sum += 0.5 * slopes[i] * slopes[i] / std::max(std::fabs(curvatures[i]), least);
+        return sum;
+    }
+
+    double lowest() const { return std::min(curvatures[0], 0.0); }
+    bool convex() const { return lowest() > -1e-7 * scale(); }
+
+    double predicted(const std::vector<double>& step) const {
+        double sum = 0.0;
+        for (int i = 0; i < rank_; i++)
+            sum += slopes[i] * step[i] + 0.5 * curvatures[i] * step[i] * step[i];
+        return sum;
+    }
+
+    // The minimiser of the model within `radius`, in the eigenbasis.
+    std::vector<double> step(double radius) const {
+        const double floor = 1e-8 * scale();
+        const double shift = floor - lowest();
+        std::vector<double> out = shifted(shift);
+        const double length = norm(out);
+        if (length > radius) return on_sphere(radius, shift);
+        if (lowest() < -1e-7 * scale()) {
+            const double room = std::sqrt(std::max(0.0, radius * radius - length * length));
+            out[0] += out[0] >= 0.0 ? room : -room;
+        }
+        return out;
+    }
+
+    // m moved by a step.
+    std::vector<double> moved(const std::vector<double>& m, const std::vector<double>& step) const {
+        std::vector<double> out = m;
+        for (int e = 0; e < rank_; e++)
+            for (std::size_t i = 0; i < m.size(); i++) out[i] += step[e] * basis_[e * m.size() + i];
+        return out;
+    }
+
+    static double norm(const std::vector<double>& a) {
+        double sum = 0.0;
+        for (double x : a) sum += x * x;
+        return std::sqrt(sum);
+    }
+
+  private:
+    std::vector<double> shifted(double shift) const {
+        std::vector<double> out(rank_);
+        for (int i = 0; i < rank_; i++) out[i] = -slopes[i] / (curvatures[i] + shift);
+        return out;
+    }
+
+    std::vector<double> on_sphere(double radius, double low) const {
+        double high = low + norm(slopes) / radius + 1e-12;
+        for (int i = 0; i < 60; i++) {
+            const double middle = 0.5 * (low + high);
+            (norm(shifted(middle)) > radius ? low : high) = middle;
+        }
+        return shifted(high);
+    }
+
+    std::vector<double> basis_;
+    int rank_;
+};
+
+// Where a descent ended: the best point, evaluations used, and whether it is a minimum.
+struct Descent {
+    Point point;
+    int evaluations;
+    bool converged;
+    double decrease;
+};
+
+inline Point evaluated(const OneFactor& f, std::vector<double> m) {
+    Point point;
+    point.m = std::move(m);
+    f.evaluate(point.m.data(), point.value);
+    return point;
+}
+
+// Descend until a full Newton step promises less than the tolerance. A point at which the criterion
+// does not exist ends the descent: its status says why.
+inline Descent minimise(const OneFactor& f, Point point) {
+    double radius = std::max(0.5 * Quadratic::norm(point.m), 0.5);
+    int count = 0;
+    Quadratic model(f, point);
+    while (count < LIMIT) {
+        const double decrease = model.decrease();
+        if (decrease < TOLERANCE && model.convex()) return {point, count, true, decrease};
+        const std::vector<double> step = model.step(radius);
+        const double length = Quadratic::norm(step), predicted = model.predicted(step);
+        Point trial = evaluated(f, model.moved(point.m, step));
+        count++;
+        if (trial.value.status != Status::fine) return {trial, count, false, decrease};
+        const double change = trial.value.value - point.value.value;
+        const double noise = 1e-13 * (1.0 + std::fabs(point.value.value));
+        const double ratio = predicted < 0.0 ? change / predicted : -1.0;
+        if (ratio > 1e-4 || std::fabs(change) <= noise) {
+            Quadratic next(f, trial);
+            if (std::fabs(predicted) <= noise && next.decrease() >= decrease)
+                return {point, count, model.convex(), decrease};
+            point = std::move(trial);
+            model = std::move(next);
+            if (ratio > 0.75)
+                radius = std::max(radius, 2.5 * length);
+            else if (ratio < 0.25)
+                radius = 0.35 * length;
+        } else {
+            radius = 0.25 * std::min(radius, length);
+            if (radius < 1e-12) break;
+        }
+    }
+    return {point, count, false, model.decrease()};
+}
+
+}  // namespace henderson

@@ -1,0 +1,94 @@
+"""Standard errors from the joint information of the fixed effects and the relative covariance.
+
+With sigma profiled out, half the criterion as a function of beta and the entries of Sigma is
+
+    f = (nu log r'V^-1r + log|V| + [REML] log|X'V^-1X|) / 2,    r = y - X beta.
+
+At the optimum its second derivatives are
+
+    f_bb = X'V^-1X / s2,    f_ba = X'V^-1 V_a V^-1 r / s2,    f_ab - f_ab' f_bb^-1 f_ab = d_ab / 2
+
+with d_ab those of the criterion with beta profiled out too, so the inverse has the block
+
+    s2 C + s2 C F (d / 2)^-1 F' C s2,    C = (X'V^-1X)^-1,  F = (f_ba).
+
+The first term is the usual covariance. statsmodels' MixedLM reports the square roots of this sum
+(Lindstrom & Bates 1988, JASA 83, derive the Hessian); lme4 and this package's `bse` the first alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from henderson.errors import FitError
+
+if TYPE_CHECKING:
+    from henderson.engine.optimise import Evaluated
+    from henderson.fit import Fit
+
+
+def joint_bse(fit: Fit) -> pd.Series:
+    """Standard errors (p,) from the joint information; NaN where it is not positive.
+
+    On a singular fit the optimum is on the boundary of the parameter space and the criterion need
+    not be convex there: an entry can be NaN, and is then as undefined in statsmodels.
+
+    Raises
+    ------
+    FitError : a covariance structure that is not linear in its variances and covariances.
+    """
+    variances = np.diag(joint_cov_params(fit))
+    sd = np.sqrt(np.where(variances > 0.0, variances, np.nan))
+    return pd.Series(sd, index=fit.design.names, name="std_error")
+
+
+def joint_cov_params(fit: Fit) -> pd.DataFrame:
+    """The fixed effects' block (p, p) of the inverse of the joint information."""
+    values = fit.optimum.cov_beta + _added(fit)
+    return pd.DataFrame(values, index=fit.design.names, columns=fit.design.names)
+
+
+def _added(fit: Fit) -> np.ndarray:
+    """What the uncertainty of Sigma adds to Cov(beta), (p, p), in the caller's coordinates."""
+    optimum, at = fit.optimum, fit.optimum.at
+    p = optimum.cross.p
+    if not at.layout.terms:
+        return np.zeros((p, p))
+    basis = _entries(at)
+    information = basis.T @ at.hessian_sigma @ basis / 2.0
+    moves = _scores(at) @ basis
+    try:
+        inner = moves @ np.linalg.solve(information, moves.T)
+    except np.linalg.LinAlgError:
+        return np.full((p, p), np.nan)
+    standard = at.factorisation.c @ inner @ at.factorisation.c
+    back = optimum.problem.contrast(np.eye(p))
+    return back @ standard @ back.T
+
+
+def _scores(at: Evaluated) -> np.ndarray:
+    """X'V^-1 V_a V^-1 r (p, k) for every entry a of the Sigmas (s2 cancels against that of s2 C)."""
+    f, layout = at.factorisation, at.layout
+    columns = [
+        np.einsum("jkp,kl,jl->p", f.e[d.factor], d.matrix(layout.sizes[d.factor]), f.h[d.factor])
+        for d in layout.directions
+    ]
+    return np.array(columns).T
+
+
+def _entries(at: Evaluated) -> np.ndarray:
+    """Basis (k, r) of the entries of Sigma that the structures leave free."""
+    layout = at.layout
+    inside = layout.start([np.eye(size) for size in layout.sizes])
+    left, singular, _ = np.linalg.svd(layout.jacobian(inside), full_matrices=False)
+    basis = left[:, singular > 1e-10 * singular[0]]
+    here = layout.jacobian(at.phi)
+    if np.abs(here - basis @ (basis.T @ here)).max() > 1e-8 * max(1.0, np.abs(here).max()):
+        raise FitError(
+            "The joint information is defined here for structures that are linear in their variances "
+            "and covariances ('us', 'diag'): use the standard errors of fit.bse."
+        )
+    return basis
