@@ -66,9 +66,17 @@ class Structure(Protocol):
         ...
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
-        """Orthonormal basis (m, r) of the directions of phi that change Sigma."""
+        """Basis (m, r) of the directions of phi that change Sigma.
+
+        Its columns are scaled so that a unit step along any of them is a step of moderate size:
+        the optimiser's trust region is a ball in this basis.
+        """
         ...
 
+
+# The relative variance below which a term is small: with columns standardised so that Z_j'Z_j is the
+# identity on average, the criterion bends on this scale near Sigma = 0, and on that of Sigma above.
+SMALL = 0.1
 
 _REGISTRY: dict[str, Callable[[int], Structure]] = {}
 

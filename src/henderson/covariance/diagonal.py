@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.covariance.base import Rotation, register
+from henderson.covariance.base import SMALL, Rotation, register
 
 
 @register("diag")
@@ -44,4 +44,4 @@ class Diagonal:
         return np.diag(2.0 * np.diag(d))
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
-        return np.eye(self.size)
+        return np.diag(np.sqrt(phi**2 + SMALL))

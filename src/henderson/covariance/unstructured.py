@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.covariance.base import Rotation, register
+from henderson.covariance.base import SMALL, Rotation, register
 
 
 @register("us")
@@ -52,13 +52,16 @@ class Unstructured:
         return 2.0 * np.kron(d, np.eye(self.size))
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
-        k = self.size
+        """A horizontal space: steps are measured in the metric (Sigma + SMALL I)^-1."""
+        k, m = self.size, self.factor(phi)
         if k == 1:
-            return np.eye(1)
-        vertical = self._vertical(self.factor(phi))
+            return np.sqrt(m**2 + SMALL)
+        values, vectors = np.linalg.eigh(m @ m.T + SMALL * np.eye(k))
+        scale = (vectors * np.sqrt(values)) @ vectors.T
+        vertical = self._vertical(np.linalg.solve(scale, m))
         left, singular, _ = np.linalg.svd(vertical, full_matrices=True)
         rank = int((singular > 1e-8 * max(singular[0], 1e-12)).sum())
-        return left[:, rank:]
+        return np.kron(scale, np.eye(k)) @ left[:, rank:]
 
     def _vertical(self, m: np.ndarray) -> np.ndarray:
         """The directions M X, X skew, that leave Sigma as it is: (K^2, K(K-1)/2)."""

@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "cpp/fit.hpp"
+#include "cpp/many.hpp"
 #include "cpp/rows.hpp"
 
 namespace nb = nanobind;
@@ -22,6 +23,7 @@ using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::
 using CodesIn = nb::ndarray<nb::ro, nb::ndim<1>, nb::device::cpu>;
 using Out = nb::ndarray<nb::numpy, double>;
 using TermIn = std::tuple<int, int, int>;
+using RulesIn = std::tuple<double, double, double, double, double>;
 
 void need(bool ok, const char* message) {
     if (!ok) throw std::invalid_argument(message);
@@ -73,6 +75,10 @@ std::vector<Term> terms_of(const std::vector<TermIn>& terms, int size) {
         out.push_back({start, stop, diagonal != 0});
     }
     return out;
+}
+
+Rules rules_of(const RulesIn& r) {
+    return {std::get<0>(r), std::get<1>(r), std::get<2>(r), std::get<3>(r), std::get<4>(r)};
 }
 
 Rows rows_of(const In1& y, const In2& x, const In2& z, const std::optional<In1>& weights) {
@@ -130,9 +136,9 @@ nb::tuple level_products(CodesIn codes, long n_levels, In2 z, In2 xy) {
     bool inside = false;
     {
         nb::gil_scoped_release release;
-        std::vector<double> records(j * length, 0.0), totals(triangle(q), 0.0);
+        std::vector<double> records(j * length, 0.0);
         Doubles work(row_work(q - 1, k));
-        inside = passes().levels(rows, taken, n_levels, records.data(), totals.data(), work.get());
+        inside = passes().levels(rows, taken, n_levels, records.data(), nullptr, work.get());
         for (std::size_t l = 0; inside && l < j; l++) {
             const double* record = records.data() + l * length;
             for (int r = 0; r < k; r++)
@@ -190,7 +196,7 @@ nb::tuple evaluate(In3 root, In3 dense, Square within, long n, double log_weight
 }
 
 nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
-                  std::vector<TermIn> terms, std::optional<Square> start) {
+                  std::vector<TermIn> terms, std::optional<Square> start, RulesIn rules) {
     const std::size_t k = root.shape(1);
     NewArray m({k, k});
     Fitted out;
@@ -198,11 +204,59 @@ nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights
         nb::gil_scoped_release release;
         const Loaded loaded(n, log_weights, reml, root, dense, within, terms);
         check_start(start, loaded.model);
-        out = fit(loaded.factor, start ? start->data() : nullptr);
+        out = fit(loaded.factor, start ? start->data() : nullptr, rules_of(rules));
         std::copy(out.at.m.begin(), out.at.m.end(), m.data);
     }
     return nb::make_tuple(static_cast<int>(out.status), m.array, out.at.value.value, out.converged,
                           out.decrease, out.curvature, out.evaluations);
+}
+
+nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig> codes,
+              long n_levels, std::optional<nb::ndarray<const double, nb::ndim<1>, nb::c_contig>> root_weights,
+              double log_weights, bool reml, std::vector<TermIn> terms, std::optional<Square> start,
+              Square contrasts, RulesIn rules, int threads) {
+    const std::size_t n = y.shape(0), m = y.shape(1), p = x.shape(1), k = z.shape(1);
+    need(x.shape(0) == n && z.shape(0) == n && codes.shape(0) == n,
+         "y, x, z and codes differ in their numbers of rows");
+    need(!root_weights || root_weights->shape(0) == n, "weights differ in length from y");
+    need(contrasts.shape(1) == p, "contrasts need one column per fixed effect");
+    const Model model(static_cast<long>(n), n_levels, static_cast<int>(k), static_cast<int>(p), reml,
+                      log_weights, terms_of(terms, static_cast<int>(k)));
+    check_start(start, model);
+    const int rows = static_cast<int>(contrasts.shape(0));
+    NewArray value({m}), y_scale({m}), s2({m}), coef({m, p}), beta({m, p}), r_inverse({m, p, p}),
+        factor({m, k, k}), df({m, contrasts.shape(0)}), status({m}), evaluations({m}),
+        converged({m});
+    {
+        nb::gil_scoped_release release;
+        std::vector<int> codes_of_status(m), counts(m);
+        std::unique_ptr<bool[]> found(new bool[m]);
+        const Design design{table_of(x), table_of(z), codes.data(),
+                            root_weights ? root_weights->data() : nullptr};
+        const ManyOut out{codes_of_status.data(), counts.data(), found.get(), value.data,
+                          y_scale.data, s2.data, coef.data, beta.data, r_inverse.data, factor.data,
+                          df.data};
+        Many(model, design, rules_of(rules))
+            .run(table_of(y), start ? start->data() : nullptr, contrasts.data(), rows, threads, out);
+        for (std::size_t i = 0; i < m; i++) {
+            status.data[i] = codes_of_status[i];
+            evaluations.data[i] = counts[i];
+            converged.data[i] = found[i];
+        }
+    }
+    nb::dict out;
+    out["status"] = status.array;
+    out["evaluations"] = evaluations.array;
+    out["converged"] = converged.array;
+    out["value"] = value.array;
+    out["y_scale"] = y_scale.array;
+    out["s2"] = s2.array;
+    out["coef"] = coef.array;
+    out["beta"] = beta.array;
+    out["r_inverse"] = r_inverse.array;
+    out["m"] = factor.array;
+    out["df"] = df.array;
+    return out;
 }
 
 }  // namespace
@@ -216,6 +270,9 @@ NB_MODULE(_kernels, m) {
           "terms"_a);
     m.def("evaluate", &evaluate, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
           "terms"_a, "m"_a);
+    m.def("many", &many, "y"_a, "x"_a, "z"_a, "codes"_a, "n_levels"_a, "root_weights"_a.none(),
+          "log_weights"_a, "reml"_a, "terms"_a, "start"_a.none(), "contrasts"_a, "rules"_a,
+          "threads"_a);
     m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
-          "terms"_a, "start"_a.none());
+          "terms"_a, "start"_a.none(), "rules"_a);
 }

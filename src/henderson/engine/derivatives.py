@@ -142,6 +142,22 @@ class SecondOrder:
     # -- traces ------------------------------------------------------------------------------
 
     @cached_property
+    def sigma_entries(self) -> np.ndarray:
+        """The entry of Sigma that each direction moves, (k,)."""
+        return np.array([self.f.sigmas[d.factor][d.i, d.j] for d in self.directions])
+
+    @cached_property
+    def information(self) -> np.ndarray:
+        """tr(P G_a P G_b) (k + 1, k + 1), the last direction that of the residual variance, I.
+
+        I = V - sum_a s_a V_a and PVP = P, so its traces follow from the others.
+        """
+        s, pairs, singles = self.sigma_entries, self.traces(True), self.p_traces
+        residual = singles - pairs @ s
+        corner = self.f.nu(True) - 2.0 * float(s @ singles) + float(s @ pairs @ s)
+        return np.block([[pairs, residual[:, None]], [residual[None], np.array([[corner]])]])
+
+    @cached_property
     def p_traces(self) -> np.ndarray:
         """tr(P V_a), (k,)."""
         f = self.f

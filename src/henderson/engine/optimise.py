@@ -1,7 +1,7 @@
 """From cross-products to the optimum: start, descent, verdict.
 
-The start solves the moment equations of the OLS residuals (Henderson 1953, method 3 in spirit;
-Searle et al. 1992, section 11.3). The descent is Newton's method in the factors of Sigma. The
+The start solves moment equations (Rao's MINQUE with prior weights; Searle et al. 1992, section
+11.3). The descent is Newton's method in the factors of Sigma. The
 verdict rests on the first-order conditions on the cone, D >= 0 and D Sigma = 0, and on the reduced
 Hessian; because the criterion is not convex, the solution with each term at zero is compared before
 an interior one is accepted.
@@ -21,8 +21,16 @@ from henderson.engine.parameters import Layout
 from henderson.engine.problem import Standard
 from henderson.engine.trust_region import Descent, minimise
 
+# A descent stops when a full Newton step promises less than this.
 TOLERANCE = 1e-12
+# An eigenvalue of Sigma below this share of the largest (or of one) counts as zero.
 SINGULAR = 1e-8
+# The prior Sigma whose weights the moment start uses, in standard coordinates.
+PRIOR = 3.0
+# Shares that the moment start keeps of the residual variance and of Sigma's largest eigenvalue.
+FLOOR, EDGE = 1e-4, 0.01
+# Zero is not tried for a term that the quadratic model puts this far (in the criterion) from it.
+FAR = 30.0
 
 
 @dataclass(frozen=True)
@@ -190,7 +198,8 @@ def optimise_products(
     def evaluate(phi: np.ndarray) -> Evaluated:
         return Evaluated(cross, layout, reml, phi)
 
-    phi = moment_start(zero) if start is None else start
+    prior = evaluate(layout.start([PRIOR * np.eye(k) for k in layout.sizes]))
+    phi = moment_start(prior) if start is None else start
     descent = minimise(evaluate, evaluate(phi), tolerance=TOLERANCE)
     count = 1 + descent.evaluations + (start is None)
     descent, more = _compare_with_zero(evaluate, descent)
@@ -198,31 +207,36 @@ def optimise_products(
     return Optimum(problem, cross, layout, reml, at, _verdict(descent, at, count + more))
 
 
-def moment_start(zero: Evaluated) -> np.ndarray:
-    """phi from the moment equations at Sigma = 0, eigenvalues kept off the boundary.
+def moment_start(prior: Evaluated) -> np.ndarray:
+    """phi from the moment equations with the weights of a prior Sigma, kept off the boundary.
 
-    E y'P V_a P y = s2 (tr(P V_a) + sum_b s_b tr(P V_a P V_b)), with P of the OLS fit, is linear in
-    (s2, s2 s_b); its solution is projected on the cone.
+    With P at the prior, E y'P G_a P y = sum_b gamma_b tr(P G_a P G_b) for V = sum_a gamma_a G_a
+    (G the directions of Sigma, and I) is linear in gamma (Rao 1971, J. Multivariate Anal. 1);
+    its solution is projected on the cone.
     """
-    layout, f = zero.layout, zero.factorisation
+    layout, f = prior.layout, prior.factorisation
     second = SecondOrder(f, layout.directions)
-    traces = second.traces(True)
-    first = second.p_traces
-    nu = f.nu(True)
-    system = np.block([[np.array([[float(nu)]]), first[None]], [first[:, None], traces]])
-    solution = np.linalg.lstsq(system, np.append(f.rss, second.q), rcond=1e-10)[0]
-    s2 = max(solution[0], 0.05 * f.rss / nu)
+    residual = f.rss - float(second.sigma_entries @ second.q)
+    forms = np.append(second.q, residual)
+    gamma = np.linalg.lstsq(second.information, forms, rcond=1e-10)[0]
+    s2 = max(gamma[-1], FLOOR * f.rss / f.nu(True))
     sigmas = [np.zeros((k, k)) for k in layout.sizes]
-    for d, value in zip(layout.directions, solution[1:] / s2, strict=True):
+    for d, value in zip(layout.directions, gamma[:-1] / s2, strict=True):
         sigmas[d.factor][d.i, d.j] = sigmas[d.factor][d.j, d.i] = value
     return layout.start([_off_boundary(s) for s in sigmas])
 
 
 def _off_boundary(sigma: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(sigma)
-    floor = max(0.01 * float(values[-1]), 1e-3)
+    floor = max(EDGE * float(values[-1]), 1e-3)
     values = np.clip(values, floor, 1e6)
     return (vectors * values) @ vectors.T
+
+
+def _reach_of_zero(point: Evaluated, a: int, b: int) -> float:
+    """How much the quadratic model rises from the optimum to phi[a:b] = 0."""
+    part = point.phi[a:b]
+    return 0.5 * float(part @ point.hessian[a:b, a:b] @ part)
 
 
 def _compare_with_zero(evaluate, descent: Descent[Evaluated]) -> tuple[Descent[Evaluated], int]:
@@ -232,7 +246,7 @@ def _compare_with_zero(evaluate, descent: Descent[Evaluated]) -> tuple[Descent[E
     lengths = [len(term.structure.zero()) for _, term in layout.terms]
     ends = np.cumsum([0, *lengths])
     for (factor, term), a, b in zip(layout.terms, ends[:-1], ends[1:], strict=True):
-        if not np.any(np.abs(best.point.phi[a:b]) > 1e-6):
+        if not 1e-6 < _reach_of_zero(best.point, a, b) < FAR:
             continue
         phi = best.point.phi.copy()
         phi[a:b] = term.structure.zero()

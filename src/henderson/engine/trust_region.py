@@ -1,7 +1,7 @@
 """A trust-region Newton method for functions with exact gradients and Hessians.
 
-The parameters may be redundant: each evaluation brings an orthonormal basis of the directions that
-matter, and steps are taken in it alone. Negative curvature is followed, so a saddle (Sigma = 0 is
+The parameters may be redundant and of any scale: each evaluation brings a basis of the directions
+that matter, scaled so that unit steps are of moderate size, and steps are measured in it. Negative curvature is followed, so a saddle (Sigma = 0 is
 always stationary) is left, and a minimum on the boundary is an ordinary minimum.
 
 More & Sorensen (1983), SIAM J. Sci. Stat. Comput. 4(3); Absil, Mahony & Sepulchre (2008), ch. 7.
@@ -17,7 +17,7 @@ import numpy as np
 
 
 class Point(Protocol):
-    """An evaluated point: position, value, gradient, Hessian, and basis of its tangent space."""
+    """An evaluated point: position, value, gradient, Hessian, and a scaled basis of its tangent space."""
 
     @property
     def phi(self) -> np.ndarray: ...
@@ -32,6 +32,7 @@ class Point(Protocol):
 
 
 P = TypeVar("P", bound=Point)
+RADIUS = 1.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def minimise(
     evaluate: Callable[[np.ndarray], P], start: P, *, tolerance: float, limit: int = 100
 ) -> Descent[P]:
     """Descend from an evaluated point until a full Newton step promises less than `tolerance`."""
-    point, radius, count = start, max(0.5 * float(np.linalg.norm(start.phi)), 0.5), 0
+    point, radius, count = start, RADIUS, 0
     model = Model.at(point)
     while count < limit:
         if model.decrease < tolerance and model.convex:

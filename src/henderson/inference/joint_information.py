@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from henderson.engine.optimise import Evaluated
     from henderson.fit import Fit
 
+# An eigenvalue of the scaled information below this part of the largest is rounding: the optimum
+# itself is known to the square root of the precision of the criterion.
+SINGULAR = 1e-6
+
 
 def joint_bse(fit: Fit) -> pd.Series:
-    """Standard errors (p,) from the joint information; NaN where it is not positive.
+    """Standard errors (p,) from the joint information; NaN where it gives none.
 
     On a singular fit the optimum is on the boundary of the parameter space and the criterion need
-    not be convex there: an entry can be NaN, and is then as undefined in statsmodels.
+    not be convex there, so a variance can come out negative. With too few levels for the
+    covariances (two, for an intercept and a slope) the information is singular and says nothing.
 
     Raises
     ------
@@ -60,13 +65,21 @@ def _added(fit: Fit) -> np.ndarray:
     basis = _entries(at)
     information = basis.T @ at.hessian_sigma @ basis / 2.0
     moves = _scores(at) @ basis
-    try:
-        inner = moves @ np.linalg.solve(information, moves.T)
-    except np.linalg.LinAlgError:
+    if _is_singular(information):
         return np.full((p, p), np.nan)
+    inner = moves @ np.linalg.solve(information, moves.T)
     standard = at.factorisation.c @ inner @ at.factorisation.c
     back = optimum.problem.contrast(np.eye(p))
     return back @ standard @ back.T
+
+
+def _is_singular(information: np.ndarray) -> bool:
+    """No inverse but for rounding, whatever the scale of each entry."""
+    scale = np.sqrt(np.abs(np.diag(information)))
+    if not scale.all():
+        return True
+    values = np.abs(np.linalg.eigvalsh(information / np.outer(scale, scale)))
+    return bool(values.min() <= SINGULAR * values.max())
 
 
 def _scores(at: Evaluated) -> np.ndarray:

@@ -61,9 +61,8 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     f = optimum.factorisation
     s2 = f.s2(optimum.reml)
     second = SecondOrder(f, optimum.layout.directions)
-    s = np.array([f.sigmas[d.factor][d.i, d.j] for d in second.directions])
-    n_blocks, q_blocks = _with_residual(second, s)
-    w = 2.0 * s2**2 * np.linalg.pinv(_information(second, s), rcond=1e-12, hermitian=True)
+    n_blocks, q_blocks = _with_residual(second)
+    w = 2.0 * s2**2 * np.linalg.pinv(second.information, rcond=1e-12, hermitian=True)
     phi = s2 * f.c
     slopes = -f.c @ n_blocks @ f.c
     inner = q_blocks - np.einsum("apq,qr,brs->abps", n_blocks, f.c, n_blocks)
@@ -78,18 +77,9 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     )
 
 
-def _information(second: SecondOrder, s: np.ndarray) -> np.ndarray:
-    """tr(P G_a P G_b) (k + 1, k + 1), the last direction that of the residual variance."""
-    pairs = second.traces(True)
-    singles = second.p_traces
-    residual = singles - pairs @ s
-    corner = second.f.nu(True) - 2.0 * float(s @ singles) + float(s @ pairs @ s)
-    return np.block([[pairs, residual[:, None]], [residual[None], np.array([[corner]])]])
-
-
-def _with_residual(second: SecondOrder, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_residual(second: SecondOrder) -> tuple[np.ndarray, np.ndarray]:
     """X'V^-1 G_a V^-1 X (k + 1, p, p) and X'V^-1 G_a V^-1 G_b V^-1 X (k + 1, k + 1, p, p)."""
-    singles, pairs = second.x_singles, second.x_pairs
+    s, singles, pairs = second.sigma_entries, second.x_singles, second.x_pairs
     xvx = np.linalg.inv(second.f.c)
     single0 = xvx - np.einsum("a,apq->pq", s, singles)
     pair0 = singles - np.einsum("a,abpq->bpq", s, pairs)

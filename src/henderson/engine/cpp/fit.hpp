@@ -8,7 +8,14 @@
 
 namespace henderson {
 
-constexpr double SINGULAR = 1e-8;
+// The numbers that the twin in optimise.py calls by the same names: it hands them over.
+struct Rules {
+    double tolerance;  // what a Newton step may still promise at the optimum
+    double singular;   // eigenvalues of Sigma below this part of max(1, largest) are zero
+    double prior;      // the moment start's prior is prior I
+    double floor;      // its residual variance is at least this part of the mean square
+    double edge;       // its eigenvalues are at least this part of the largest
+};
 
 struct Fitted {
     Point at;
@@ -72,40 +79,48 @@ inline std::vector<double> solve_semidefinite(std::vector<double> a, const std::
     return x;
 }
 
-// M from the moment equations at Sigma = 0, eigenvalues kept off the boundary:
-// E y'P V_a P y = s2 (tr(P V_a) + sum_b s_b tr(P V_a P V_b)), P that of ordinary least squares.
-inline std::vector<double> moment_start(const OneFactor& f, Status& status) {
+// M from the moment equations with the weights of the prior Sigma = rules.prior I, kept off the boundary:
+// E y'P G_a P y = sum_b gamma_b tr(P G_a P G_b), V = sum_a gamma_a G_a, the last G the identity,
+// whose traces follow from I = V - sum_a s_a V_a and PVP = P.
+inline std::vector<double> moment_start(const OneFactor& f, const Rules& rules, Status& status) {
     const Model& model = f.model();
     const int k = model.size, count = model.count(), n = count + 1;
-    const std::vector<double> zero(k * k, 0.0);
-    Value ols;
-    f.evaluate(zero.data(), true, ols);
-    status = ols.status;
-    if (status != Status::fine) return zero;
+    std::vector<double> prior(k * k, 0.0);
+    for (int i = 0; i < k; i++) prior[i * k + i] = std::sqrt(rules.prior);
+    Value at;
+    f.evaluate(prior.data(), true, at);
+    status = at.status;
+    if (status != Status::fine) return prior;
     Derivatives sums;
-    f.sums(zero.data(), ols, true, 0.0, false, sums);
+    f.sums(prior.data(), at, true, 0.0, false, sums);
     const double nu = static_cast<double>(model.n - model.p);
     std::vector<double> system(n * n), moments(n);
-    system[0] = nu;
-    moments[0] = ols.rss;
+    moments[count] = at.rss;
+    system[n * n - 1] = nu;
     for (int a = 0; a < count; a++) {
         const Direction x = model.directions[a];
-        system[a + 1] = system[(a + 1) * n] =
-            (x.i == x.j ? 1.0 : 2.0) * sums.trace[packed(x.i, x.j)];
-        moments[a + 1] = f.quadratic_form(sums, a);
-        for (int b = 0; b <= a; b++)
-            system[(a + 1) * n + b + 1] = system[(b + 1) * n + a + 1] =
-                -f.fourth_order(sums, a, b, true);
+        const double own = x.i == x.j ? rules.prior : 0.0;
+        const double single = (x.i == x.j ? 1.0 : 2.0) * sums.trace[packed(x.i, x.j)];
+        double residual = single;  // tr(P V_a P)
+        for (int b = 0; b < count; b++) {
+            const double pair = -f.fourth_order(sums, a, b, true);
+            system[a * n + b] = pair;
+            if (model.directions[b].i == model.directions[b].j) residual -= rules.prior * pair;
+        }
+        system[a * n + count] = system[count * n + a] = residual;
+        system[n * n - 1] -= own * (single + residual);
+        moments[a] = f.quadratic_form(sums, a);
+        moments[count] -= own * moments[a];
     }
-    const std::vector<double> solution = solve_semidefinite(system, moments);
-    const double s2 = std::max(solution[0], 0.05 * ols.rss / nu);
+    const std::vector<double> gamma = solve_semidefinite(system, moments);
+    const double s2 = std::max(gamma[count], rules.floor * at.rss / nu);
     std::vector<double> sigma(k * k, 0.0);
     for (int a = 0; a < count; a++) {
         const Direction x = model.directions[a];
-        sigma[x.i * k + x.j] = sigma[x.j * k + x.i] = solution[a + 1] / s2;
+        sigma[x.i * k + x.j] = sigma[x.j * k + x.i] = gamma[a] / s2;
     }
-    with_eigenvalues(sigma.data(), k, [](double value, double largest) {
-        return std::min(std::max(value, std::max(0.01 * largest, 1e-3)), 1e6);
+    with_eigenvalues(sigma.data(), k, [&rules](double value, double largest) {
+        return std::min(std::max(value, std::max(rules.edge * largest, 1e-3)), 1e6);
     });
     return factor_of(model, sigma.data());
 }
@@ -122,7 +137,7 @@ inline double lowest_of_block(const Model& model, const std::vector<double>& d, 
 }
 
 // Descend again from each term at zero where zero is a local solution; keep the lower.
-inline int compare_with_zero(const OneFactor& f, Descent& best) {
+inline int compare_with_zero(const OneFactor& f, Descent& best, const Rules& rules) {
     const Model& model = f.model();
     const int k = model.size;
     int count = 0;
@@ -141,7 +156,7 @@ inline int compare_with_zero(const OneFactor& f, Descent& best) {
         f.differentiate(trial.m.data(), trial.value, trial.derivatives);
         trial.differentiated = true;
         if (lowest_of_block(model, trial.derivatives.d, term) < 0.0) continue;
-        Descent other = minimise(f, std::move(trial));
+        Descent other = minimise(f, std::move(trial), rules.tolerance);
         count += other.evaluations;
         if (other.point.value.value < best.point.value.value) best = std::move(other);
     }
@@ -149,7 +164,7 @@ inline int compare_with_zero(const OneFactor& f, Descent& best) {
 }
 
 // Put eigenvalues of Sigma that are zero but for rounding exactly at zero, if it costs nothing.
-inline Point snapped(const OneFactor& f, Point point) {
+inline Point snapped(const OneFactor& f, Point point, double singular) {
     const Model& model = f.model();
     const int k = model.size;
     std::vector<double> sigma(k * k);
@@ -160,8 +175,8 @@ inline Point snapped(const OneFactor& f, Point point) {
             sigma[i * k + j] = sum;
         }
     bool changed = false;
-    with_eigenvalues(sigma.data(), k, [&changed](double value, double largest) {
-        const bool small = value < SINGULAR * std::max(1.0, largest);
+    with_eigenvalues(sigma.data(), k, [&changed, singular](double value, double largest) {
+        const bool small = value < singular * std::max(1.0, largest);
         changed |= small && value != 0.0;
         return small ? 0.0 : value;
     });
@@ -171,27 +186,27 @@ inline Point snapped(const OneFactor& f, Point point) {
 }
 
 // The whole fit; `start` is M (K, K) of an earlier optimum, or null for the moment start.
-inline Fitted fit(const OneFactor& f, const double* start) {
+inline Fitted fit(const OneFactor& f, const double* start, const Rules& rules) {
     const int k = f.model().size;
     Status status = Status::fine;
     std::vector<double> m;
     if (start)
         m.assign(start, start + k * k);
     else
-        m = moment_start(f, status);
+        m = moment_start(f, rules, status);
     Fitted out{Point{}, false, NAN, NAN, 0, status};
     if (status != Status::fine) return out;
     Point first = evaluated(f, std::move(m));
     out.status = first.value.status;
     if (out.status != Status::fine) return out;
-    Descent best = minimise(f, std::move(first));
+    Descent best = minimise(f, std::move(first), rules.tolerance);
     out.status = best.point.value.status;
     if (out.status != Status::fine) return out;
     out.evaluations = 1 + best.evaluations + (start ? 0 : 1);
-    out.evaluations += compare_with_zero(f, best);
+    out.evaluations += compare_with_zero(f, best, rules);
     out.converged = best.converged;
     out.decrease = best.decrease;
-    out.at = snapped(f, std::move(best.point));
+    out.at = snapped(f, std::move(best.point), rules.singular);
     const Quadratic model(f, out.at);
     out.curvature = model.curvatures.front() / std::max(model.scale(), 1e-300);
     return out;

@@ -78,8 +78,8 @@ struct Passes {
     int width;
     // Packed Gram matrix of [q r] (p + 1) added to xy, of z~ (K) added to zz; either may be null.
     void (*gram)(const Rows&, double* xy, double* zz, double* work);
-    // The same sums, and per level [packed z~z~' | z~ (q r)] added to `records`. The return value
-    // is false if a code is outside 0..n_levels-1.
+    // The same sums, and per level [packed z~z~' | z~ (q r)] added to `records`; xy may be null.
+    // The return value is false if a code is outside 0..n_levels-1.
     bool (*levels)(const Rows&, const Codes&, long n_levels, double* records, double* xy,
                    double* work);
     // factor: M (K, K) with Sigma = M M'. Blocks [from, to) are added to the sums.

@@ -151,7 +151,7 @@ static bool levels(const Rows& rows, const Codes& codes, long n_levels, double* 
             inside &= taken[i] >= 0 && taken[i] < n_levels;
         }
         if (!inside) return false;
-        add_gram(tile.xy, q, xy);
+        if (xy) add_gram(tile.xy, q, xy);
         if (k == 1 && q == 2)
             scatter<1, 2>(tile, taken, records, k, q);
         else if (k == 2 && q == 3)

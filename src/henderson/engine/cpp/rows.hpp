@@ -29,7 +29,7 @@ struct Maps {
 };
 
 // Per level C (J, K, K), T (J, K, p + 1); (p + 1, p + 1) what is orthogonal to Z.
-struct Reduced {
+struct LevelArrays {
     double *root, *dense, *within;
 };
 
@@ -163,7 +163,7 @@ class Reduction {
 
     // False if columns are too nearly collinear for Gram matrices, or if next to nothing is left
     // of y beside x: then the caller takes the slow way, which also knows the errors.
-    bool run(Maps& maps, const Reduced& out) const {
+    bool run(Maps& maps, const LevelArrays& out) const {
         Doubles work(row_work(p_, k_));
         std::vector<double> xy(triangle(q_), 0.0), zz(triangle(k_), 0.0), r_x, r_z;
         passes().gram(rows_, xy.data(), zz.data(), work.get());
@@ -239,7 +239,7 @@ class Reduction {
     }
 
     void reduce(const double* records, std::size_t length, const Correction& last,
-                const Reduced& out) const {
+                const LevelArrays& out) const {
         const long slab = 1024;
         std::vector<double> a(triangle(k_)), b(k_ * q_), part(triangle(q_));
         std::fill(out.within, out.within + q_ * q_, 0.0);

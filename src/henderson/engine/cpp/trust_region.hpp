@@ -9,8 +9,7 @@
 
 namespace henderson {
 
-constexpr double TOLERANCE = 1e-10;
-constexpr int LIMIT = 100;
+constexpr int LIMIT = 100;  // steps
 
 // An evaluated M (K, K), block-diagonal over the terms; derivatives are made when asked for.
 struct Point {
@@ -68,6 +67,44 @@ inline std::vector<double> tangent(const Model& model, const std::vector<double>
     return out;
 }
 
+// Gradient and Hessian of the criterion in coordinates t of M + sum t_b Delta_b.
+struct Reduced {
+    int rank;
+    std::vector<double> slopes, hessian;
+    std::vector<double> moved;  // (rank, directions): the entries of Delta M' + M Delta'
+};
+
+inline Reduced reduced(const Model& model, const std::vector<double>& m,
+                       const Derivatives& derivatives, const std::vector<double>& basis) {
+    const int k = model.size, count = model.count();
+    const int rank = static_cast<int>(basis.size()) / (k * k);
+    Reduced out{rank, std::vector<double>(rank, 0.0), std::vector<double>(rank * rank),
+                std::vector<double>(rank * count)};
+    std::vector<double> d_delta(rank * k * k), half(rank * count);
+    for (int b = 0; b < rank; b++) {
+        const double* delta = basis.data() + b * k * k;
+        double* d_own = d_delta.data() + b * k * k;
+        for (int a = 0; a < count; a++) {
+            const int i = model.directions[a].i, j = model.directions[a].j;
+            double sum = 0.0;
+            for (int l = 0; l < k; l++)
+                sum += delta[i * k + l] * m[j * k + l] + m[i * k + l] * delta[j * k + l];
+            out.moved[b * count + a] = sum;
+        }
+        multiply(derivatives.d.data(), delta, k, k, k, d_own);
+        for (int i = 0; i < k * k; i++) out.slopes[b] += 2.0 * d_own[i] * m[i];
+    }
+    multiply(out.moved.data(), derivatives.hessian.data(), rank, count, count, half.data());
+    for (int a = 0; a < rank; a++)
+        for (int b = 0; b <= a; b++) {
+            double sum = 0.0;
+            for (int i = 0; i < count; i++) sum += half[a * count + i] * out.moved[b * count + i];
+            for (int i = 0; i < k * k; i++) sum += 2.0 * d_delta[a * k * k + i] * basis[b * k * k + i];
+            out.hessian[a * rank + b] = out.hessian[b * rank + a] = sum;
+        }
+    return out;
+}
+
 // The quadratic model at a point, in the eigenbasis of the reduced Hessian.
 class Quadratic {
   public:
@@ -76,47 +113,21 @@ class Quadratic {
             f.differentiate(point.m.data(), point.value, point.derivatives);
             point.differentiated = true;
         }
-        const Model& model = f.model();
-        const int k = model.size, count = model.count();
-        basis_ = tangent(model, point.m);
-        rank_ = static_cast<int>(basis_.size()) / (k * k);
-        std::vector<double> moved(rank_ * count), d_delta(rank_ * k * k), half(rank_ * count);
-        std::vector<double> reduced(rank_ * rank_), slopes(rank_), vectors(rank_ * rank_);
-        const double* d = point.derivatives.d.data();
-        for (int b = 0; b < rank_; b++) {
-            const double* delta = basis_.data() + b * k * k;
-            for (int a = 0; a < count; a++) {  // the entries of Delta M' + M Delta'
-                const int i = model.directions[a].i, j = model.directions[a].j;
-                double sum = 0.0;
-                for (int l = 0; l < k; l++)
-                    sum += delta[i * k + l] * point.m[j * k + l] +
-                           point.m[i * k + l] * delta[j * k + l];
-                moved[b * count + a] = sum;
-            }
-            multiply(d, delta, k, k, k, d_delta.data() + b * k * k);
-            slopes[b] = 0.0;
-            for (int i = 0; i < k * k; i++) slopes[b] += 2.0 * d_delta[b * k * k + i] * point.m[i];
-        }
-        multiply(moved.data(), point.derivatives.hessian.data(), rank_, count, count, half.data());
-        for (int a = 0; a < rank_; a++)
-            for (int b = 0; b <= a; b++) {
-                double sum = 0.0;
-                for (int i = 0; i < count; i++) sum += half[a * count + i] * moved[b * count + i];
-                for (int i = 0; i < k * k; i++)
-                    sum += 2.0 * d_delta[a * k * k + i] * basis_[b * k * k + i];
-                reduced[a * rank_ + b] = reduced[b * rank_ + a] = sum;
-            }
+        const int square = f.model().size * f.model().size;
+        const std::vector<double> basis = tangent(f.model(), point.m);
+        Reduced at = reduced(f.model(), point.m, point.derivatives, basis);
+        rank_ = at.rank;
+        std::vector<double> vectors(rank_ * rank_);
         curvatures.resize(rank_);
-        eigen(reduced.data(), rank_, curvatures.data(), vectors.data());
-        this->slopes.assign(rank_, 0.0);
-        std::vector<double> turned(basis_.size(), 0.0);
+        slopes.assign(rank_, 0.0);
+        eigen(at.hessian.data(), rank_, curvatures.data(), vectors.data());
+        basis_.assign(basis.size(), 0.0);
         for (int e = 0; e < rank_; e++)
             for (int b = 0; b < rank_; b++) {
                 const double x = vectors[b * rank_ + e];
-                this->slopes[e] += x * slopes[b];
-                for (int i = 0; i < k * k; i++) turned[e * k * k + i] += x * basis_[b * k * k + i];
+                slopes[e] += x * at.slopes[b];
+                for (int i = 0; i < square; i++) basis_[e * square + i] += x * basis[b * square + i];
             }
-        basis_.swap(turned);
     }
 
     std::vector<double> curvatures, slopes;
@@ -209,15 +220,15 @@ inline Point evaluated(const OneFactor& f, std::vector<double> m) {
     return point;
 }
 
-// Descend until a full Newton step promises less than the tolerance. A point at which the criterion
+// Descend until a full Newton step promises less than `tolerance`. A point at which the criterion
 // does not exist ends the descent: its status says why.
-inline Descent minimise(const OneFactor& f, Point point) {
+inline Descent minimise(const OneFactor& f, Point point, double tolerance) {
     double radius = std::max(0.5 * Quadratic::norm(point.m), 0.5);
     int count = 0;
     Quadratic model(f, point);
     while (count < LIMIT) {
         const double decrease = model.decrease();
-        if (decrease < TOLERANCE && model.convex()) return {point, count, true, decrease};
+        if (decrease < tolerance && model.convex()) return {point, count, true, decrease};
         const std::vector<double> step = model.step(radius);
         const double length = Quadratic::norm(step), predicted = model.predicted(step);
         Point trial = evaluated(f, model.moved(point.m, step));

@@ -1,0 +1,149 @@
+"""Fits with one grouping factor by the compiled kernels: the whole descent in one call.
+
+The rules are those of `optimise`: the kernels repeat its moment start, trust region, comparison
+with zero and verdict for terms with a free or a diagonal covariance matrix. Tests hold the two to
+the same path, step by step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from henderson.engine import kernels
+from henderson.engine.crossproducts import CrossProducts
+from henderson.engine.parameters import Layout
+from henderson.engine.problem import Term
+from henderson.errors import FitError
+
+DIAGONAL = {"us": 0, "diag": 1}
+MOST_COLUMNS = 64  # of X: the sums for the Hessian grow with their square
+
+FAILURES = {
+    1: "The fixed effects are not estimable: X'V^-1X is singular.",
+    2: (
+        "The model explains the response exactly: the residual variance is zero, "
+        "so there is nothing to estimate. Check for a duplicated or constant response."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The constants of `optimise`, which the kernels share.
+
+    tolerance, singular : `TOLERANCE`, `SINGULAR`; prior, floor, edge : those of the moment start.
+    """
+
+    tolerance: float
+    singular: float
+    prior: float
+    floor: float
+    edge: float
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.tolerance, self.singular, self.prior, self.floor, self.edge)
+
+
+@dataclass(frozen=True)
+class Found:
+    """An optimum: phi (m,), the criterion there, and the numbers of its verdict."""
+
+    phi: np.ndarray
+    value: float
+    converged: bool
+    decrease: float
+    curvature: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one Sigma: value, y'Py, beta (p,), D (K, K), d_ab along the directions."""
+
+    value: float
+    rss: float
+    beta: np.ndarray
+    d: np.ndarray
+    hessian: np.ndarray
+
+
+def suits(cross: CrossProducts, layout: Layout) -> bool:
+    """Whether the compiled fit covers a model: one factor, free or diagonal covariances."""
+    return (
+        kernels.compiled is not None
+        and len(cross.sizes) == 1
+        and cross.sizes[0][1] <= kernels.compiled.MAX_SIZE
+        and cross.p <= MOST_COLUMNS
+        and all(term.structure.name in DIAGONAL for _, term in layout.terms)
+    )
+
+
+def fit(
+    cross: CrossProducts, layout: Layout, reml: bool, start: np.ndarray | None, rules: Rules
+) -> Found:
+    """The optimum for cross-products that `suits` accepts; `start` is an earlier optimum's phi.
+
+    Raises
+    ------
+    FitError : X'V^-1X is singular, or the model explains the response exactly.
+    """
+    terms = [term for _, term in layout.terms]
+    m = None if start is None else np.ascontiguousarray(layout.factors(start)[0])
+    status, factor, value, *numbers = _compiled().fit(
+        *_arrays(cross), cross.n, cross.log_weights, reml, codes_of(terms), m, rules.numbers
+    )
+    check(status)
+    return Found(phi_of(terms, factor), value, *numbers)
+
+
+def evaluate(cross: CrossProducts, layout: Layout, reml: bool, phi: np.ndarray) -> Evaluation:
+    """Criterion and derivatives at one phi, for cross-products that `suits` accepts.
+
+    Raises
+    ------
+    FitError : X'V^-1X is singular, or the model explains the response exactly.
+    """
+    m = np.ascontiguousarray(layout.factors(phi)[0])
+    terms = codes_of([term for _, term in layout.terms])
+    status, *found = _compiled().evaluate(
+        *_arrays(cross), cross.n, cross.log_weights, reml, terms, m
+    )
+    check(status)
+    return Evaluation(*found)
+
+
+def codes_of(terms: list[Term]) -> list[tuple[int, int, int]]:
+    """(first column, last column + 1, whether diagonal) per term, as the kernels read them."""
+    return [(t.columns.start, t.columns.stop, DIAGONAL[t.structure.name]) for t in terms]
+
+
+def phi_of(terms: list[Term], factor: np.ndarray) -> np.ndarray:
+    """phi (m,) from the block-diagonal M (K, K)."""
+    parts = []
+    for term in terms:
+        block = factor[term.columns, term.columns]
+        parts.append(np.diag(block) if DIAGONAL[term.structure.name] else block.ravel())
+    return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
+
+
+def check(status: int) -> None:
+    """Raise what the kernels found wrong."""
+    if status in FAILURES:
+        raise FitError(FAILURES[status])
+
+
+def _compiled():
+    if kernels.compiled is None:
+        raise FitError("This installation has no compiled kernels: `suits` says so beforehand.")
+    return kernels.compiled
+
+
+def _arrays(cross: CrossProducts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.ascontiguousarray(cross.root),
+        np.ascontiguousarray(cross.dense),
+        np.ascontiguousarray(cross.within_xy),
+    )
