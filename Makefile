@@ -10,6 +10,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14 python)
+DOCUMENTED := henderson henderson.fit henderson.seven henderson.errors henderson.covariance.base
 SOURCES := $(shell find src -type f ! -name '*.pyc')
 BUILD := pyproject.toml CMakeLists.txt README.md
 
@@ -19,7 +20,7 @@ BUILD := pyproject.toml CMakeLists.txt README.md
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
 
-tutorial: $(VENV)/.installed-big
+tutorial: $(VENV)/.installed-base
 	$(BIN)/henderson tutorial --report tutorial.html
 
 test: $(VENV)/.installed-test
@@ -35,11 +36,11 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/run.py
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/pdoc --docformat numpy --math --output-directory docs/_build henderson
+	$(BIN)/pdoc --docformat numpy --math --output-directory docs/_build $(DOCUMENTED)
 
-# The package itself with an extra: again whenever a source file changes.
+# The package itself, with an extra unless it is "base": again whenever a source file changes.
 $(VENV)/.installed-%: $(BUILD) $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet ".[$*]"
+	$(BIN)/python -m pip install --quiet ".$(if $(filter-out base,$*),[$*])"
 	@touch $@
 
 # Tools that read the working tree, with the package's dependencies for the type checker.
@@ -48,7 +49,8 @@ $(VENV)/.tools-%: pyproject.toml | $(BIN)/python
 	@touch $@
 
 # The first Python >= 3.11 that can make virtual environments. Debian and Ubuntu ship venv apart
-# from Python: name the package to install.
+# from Python: name the package to install. An environment whose Python is gone is made anew: the
+# links that lead nowhere go, everything else stays.
 $(BIN)/python:
 	@old=; bare=; \
 	for python in $(PYTHONS); do \
@@ -59,6 +61,7 @@ $(BIN)/python:
 	    bare=$${bare:-$$python}; \
 	  else \
 	    echo "Making $(VENV) with $$python"; \
+	    for link in "$(BIN)"/python*; do [ -e "$$link" ] || rm -f "$$link"; done; \
 	    exec "$$python" -m venv "$(VENV)"; \
 	  fi; \
 	done; \
@@ -68,6 +71,6 @@ $(BIN)/python:
 	  echo "henderson needs Python 3.11 or newer; $$old is older or does not run." >&2; \
 	  echo "Install one package: apt install python3.11-venv; or name one: make PYTHON=..." >&2; \
 	else \
-	  echo "There is no Python 3. Install one package: apt install python3-venv" >&2; \
+	  echo "Found none of: $(PYTHONS). Install one package: apt install python3-venv" >&2; \
 	fi; \
 	exit 1

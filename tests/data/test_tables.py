@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
     file.write_bytes(content)
     with pytest.raises(DataError, match=name):
         to_frame(file)
+
+
+def test_without_pyarrow_a_parquet_file_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FRAME.to_parquet(tmp_path / "t.parquet")
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DataError, match="pip install pyarrow"):
+        to_frame(tmp_path / "t.parquet")
 
 
 def test_a_series_passes_through() -> None:

@@ -33,7 +33,7 @@ def to_frame(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with n >= 1 rows. A pandas table keeps its index and shares its memory.
+    DataFrame with n >= 1 rows. A pandas table keeps its index, and from pandas 3 on its memory.
 
     Raises
     ------
@@ -145,8 +145,26 @@ def _array(values: Any, name: str) -> np.ndarray:
 def _from_narwhals(data: Any, names: list[str] | None) -> pd.DataFrame:
     import narwhals as nw
 
+    table = _open(data)
+    schema = table.collect_schema()
+    _check_names(schema.names(), names)
+    if names is not None:
+        table = table.select(names)
+    if isinstance(table, nw.LazyFrame):
+        table = table.collect()
+    frame: pd.DataFrame = _convert(table)
+    if table.implementation.is_polars():
+        unordered = [name for name in frame.columns if schema[name] == nw.Categorical]
+        frame = frame.assign(**{name: _sorted_categories(frame[name]) for name in unordered})
+    return frame
+
+
+def _open(data: Any) -> Any:
+    """A narwhals frame, eager or lazy."""
+    import narwhals as nw
+
     try:
-        table = nw.from_native(data)
+        return nw.from_native(data)
     except TypeError:
         raise DataError(
             f"{type(data).__name__} is not a table: give a pandas, polars or Arrow table, "
@@ -155,19 +173,6 @@ def _from_narwhals(data: Any, names: list[str] | None) -> pd.DataFrame:
     except nw.exceptions.DuplicateError as error:
         said = " ".join(str(error).split())
         raise DataError(f"Columns of one name, rename or drop one: {said}.") from error
-    schema = table.collect_schema()
-    _check_names(schema.names(), names)
-    if names is not None:
-        table = table.select(names)
-    if isinstance(table, nw.LazyFrame):
-        table = table.collect()
-    if table.implementation.is_pandas_like():
-        return _select(_convert(table), names)
-    frame = _convert(table)
-    unordered = [n for n in frame.columns if schema[n] == nw.Categorical]
-    if table.implementation.is_polars() and unordered:
-        frame = frame.assign(**{n: _sorted_categories(frame[n]) for n in unordered})
-    return frame
 
 
 def _convert(table: Any) -> Any:
@@ -180,10 +185,8 @@ def _convert(table: Any) -> Any:
 
 
 def _is_polars_categorical(values: Any) -> bool:
-    kind = type(values)
-    return kind.__module__.startswith("polars.") and str(getattr(values, "dtype", "")) == (
-        "Categorical"
-    )
+    dtype = str(getattr(values, "dtype", ""))
+    return type(values).__module__.startswith("polars.") and dtype.startswith("Categorical")
 
 
 def _sorted_categories(series: pd.Series) -> pd.Series:

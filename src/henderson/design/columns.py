@@ -22,12 +22,12 @@ class Columns:
     Parameters
     ----------
     data : complete rows, length n.
-    levels : levels of the factors among the columns where they are known already (new rows for an
-        old design); a label that is not among them is an error.
+    levels : for new rows of an old design the levels of its factors: a label that is not among
+        them is an error, and the other columns are numbers. None for a new design.
     """
 
     data: pd.DataFrame
-    levels: Levels = field(default_factory=dict)
+    levels: Levels | None = None
     _factors: dict[str, Factor] = field(default_factory=dict)
     _numbers: dict[str, np.ndarray] = field(default_factory=dict)
     _labels: dict[str, bool] = field(default_factory=dict)
@@ -42,15 +42,18 @@ class Columns:
     def is_factor(self, name: str) -> bool:
         """Whether the column holds labels: text, or a categorical."""
         if name not in self._labels:
-            self._labels[name] = name in self.levels or holds_labels(self.data[name])
+            known = self.levels
+            self._labels[name] = holds_labels(self.data[name]) if known is None else name in known
         return self._labels[name]
 
     def factor(self, name: str) -> Factor:
         """The column as a factor: codes (n,) and levels."""
         if name not in self._factors:
             values = self.data[name]
-            known = self.levels.get(name)
-            self._factors[name] = factorize(values) if known is None else _recode(values, known)
+            known = self.levels
+            self._factors[name] = (
+                factorize(values) if known is None else _recode(values, known[name])
+            )
         return self._factors[name]
 
     def number(self, name: str) -> np.ndarray:
@@ -81,9 +84,7 @@ def holds_labels(values: pd.Series) -> bool:
     if isinstance(dtype, np.dtype):
         return dtype.kind in "OUS" and not _numbers_in_disguise(values)
     return isinstance(dtype, pd.CategoricalDtype) or not (
-        pd.api.types.is_numeric_dtype(dtype)
-        or pd.api.types.is_bool_dtype(dtype)
-        or is_time(dtype)
+        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype) or is_time(dtype)
     )
 
 

@@ -42,7 +42,7 @@ def _factor(data: Any, *args: Any, **options: Any) -> Any:
 def used_names(formula: Formula) -> Names:
     """The names in all the expressions of a formula."""
     texts = [formula.response, formula.fixed, *(t.lhs for t in formula.random)]
-    found = [names(text) for text in texts + [formula.offset or ""]]
+    found = [names(text) for text in [*texts, formula.offset or ""]]
     variables = dict.fromkeys(v for one in found for v in one.variables)
     return Names(tuple(variables), tuple(dict.fromkeys(c for one in found for c in one.calls)))
 
@@ -77,9 +77,7 @@ def required_columns(
     return tuple(found)
 
 
-def _column_of(
-    name: str, have: Any, context: Mapping[str, Any], trusted: bool
-) -> str | None:
+def _column_of(name: str, have: Any, context: Mapping[str, Any], trusted: bool) -> str | None:
     """The column that a name stands for; None for a constant."""
     if name in have:
         return name

@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from henderson.data.tables import to_frame
 from henderson.design.columns import Columns
 from henderson.design.evaluate import Spec, fit_expression
 from henderson.design.fixed import FixedDesign, fixed_design
-from henderson.design.frame import ModelFrame, model_frame, refuse_infinite
-from henderson.design.context import unknown_column
+from henderson.design.frame import ModelFrame, model_frame, read_columns, refuse_infinite
 from henderson.design.random import RandomFactor, random_design
 from henderson.errors import DataError, DesignError
 from henderson.formula import Formula, parse
@@ -75,7 +73,7 @@ class Design:
         return self.fixed.X.shape[1]
 
     @property
-    def X(self) -> np.ndarray:  # noqa: N802 (the field's name)
+    def X(self) -> np.ndarray:
         return self.fixed.X
 
     @property
@@ -89,7 +87,7 @@ class Design:
         return self.frame.data.index
 
     @cached_property
-    def Z(self) -> sparse.csr_array:  # noqa: N802
+    def Z(self) -> sparse.csr_array:
         """Z (n, q): factor after factor, level after level, the K effects of a level together."""
         blocks = [_indicators(factor) for factor in self.random]
         return sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((self.n, 0))
@@ -117,15 +115,12 @@ class Design:
         ------
         DataError : a column is not there. DesignError : a fixed factor has an unseen level.
         """
-        table = to_frame(data)
         specs = [self.fixed.spec, *(spec for spec in self.offset_specs if spec is not None)]
         if random:
             specs += [slot.spec for factor in self.random for slot in factor.slots]
         used = tuple(dict.fromkeys(c for spec in specs for c in spec.columns))
         groups = [name for factor in self.random for name, _ in factor.parts] if random else []
-        for name in [*used, *groups]:
-            if name not in table.columns:
-                raise unknown_column(name, table.columns)
+        table = read_columns(data, [*used, *groups])
         refuse_infinite({name: table[name] for name in used})
         whole = _complete(table, used)
         levels = {c: known for spec in specs for c, known in spec.levels.items()}

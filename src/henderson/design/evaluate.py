@@ -104,7 +104,8 @@ def fit_expression(
 @lru_cache(maxsize=1024)
 def plain_terms(text: str) -> PlainTerms | None:
     """The terms of a sum of names, `0` and `1`; None for anything else."""
-    found, end = [], 0
+    found: list[tuple[str, str]] = []
+    end = 0
     while end < len(text):
         match = _SIGNED.match(text, end)
         if not match or (found and not match[1]):
@@ -122,7 +123,7 @@ def plain_terms(text: str) -> PlainTerms | None:
 def _plain_matrix(
     plain: PlainTerms, columns: Columns, order: Order
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and matrix of plain terms: a factor after the first to span the constant loses a level."""
+    """Names and matrix of plain terms: a factor loses a level once the constant is spanned."""
     parts: list[tuple[str, Any]] = [("Intercept", 1.0)] if plain.intercept else []
     spanned = plain.intercept
     for name in plain.columns:

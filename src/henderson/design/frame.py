@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from henderson.data.tables import to_frame
+from henderson.data.tables import to_frame, to_series
 from henderson.design.columns import as_numbers, holds_labels
 from henderson.design.context import required_columns, unknown_column
 from henderson.errors import DataError
 from henderson.formula import Formula, parse
-from henderson.formula.names import refuse_unsafe
+from henderson.formula.names import names, refuse_unsafe
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class ModelFrame:
     ----------
     data : complete rows (n) of the needed columns, with the caller's index.
     n_total : rows of the caller's table.
-    n_dropped : rows left out because a value is missing (rows outside `subset` are not counted).
-    missing : column -> number of missing values among the rows of the subset; only columns with any.
+    n_dropped : rows of the subset left out because a value is missing.
+    missing : column -> its missing values among the rows of the subset, where there are any.
     kept : (n_total,) which rows are kept, None when all are.
     weights, offset : (n,) the arguments of these names for the rows kept, or None.
     """
@@ -79,34 +80,81 @@ def model_frame(
     formula = parse(formula, frozenset(context or ()))
     if isinstance(subset, str) and not trusted:
         refuse_unsafe(subset)
-    table = to_frame(data)
-    names = required_columns(formula, table.columns, context or {}, trusted)
-    columns = {name: _column(table, name) for name in names}
-    by_row = {"weights": _by_row(table, weights, "weights"), "offset": _by_row(table, offset, "offset")}
-    given = {name: values for name, values in by_row.items() if values is not None}
-    selected = _subset(table, subset)
-    missing, bad = _missing({**columns, **given}, selected)
+    given = {k: v for k, v in (("weights", weights), ("offset", offset)) if v is not None}
+    extra = [v for v in given.values() if isinstance(v, str)]
+    extra += names(subset).variables if isinstance(subset, str) else ()
+    table, needed = _read(
+        data, extra, lambda have: required_columns(formula, have, context or {}, trusted)
+    )
+    by_row = {name: _by_row(table, value, name) for name, value in given.items()}
+    columns = {name: _column(table, name) for name in needed}
+    return _keep(table, columns, by_row, _subset(table, subset))
+
+
+def read_columns(data: Any, needed: Iterable[str]) -> pd.DataFrame:
+    """A table with at least these columns; pandas as it is, others converted only in part."""
+    wanted = tuple(dict.fromkeys(needed))
+    table = to_frame(data) if isinstance(data, pd.DataFrame) else to_frame(data, wanted)
+    for name in wanted:
+        _column(table, name)
+    return table
+
+
+def _read(
+    data: Any, extra: list[str], required: Callable[[Iterable[Any]], tuple[str, ...]]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table and the columns needed; only those are converted where names cost nothing."""
+    have = _column_names(data)
+    if have is None:
+        table = to_frame(data)
+        return table, required(table.columns)
+    needed = required(have)
+    known = set(have)
+    return to_frame(data, [*needed, *(name for name in extra if name in known)]), needed
+
+
+def _column_names(data: Any) -> list[Any] | None:
+    """Names of the columns of a mapping, a polars or an Arrow table; None for anything else."""
+    if isinstance(data, pd.DataFrame | str | PathLike):
+        return None
+    if isinstance(data, Mapping):
+        return list(data)
+    if hasattr(data, "collect_schema"):
+        return list(data.collect_schema().names())
+    for attribute in ("column_names", "columns"):
+        found = getattr(data, attribute, None)
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return found
+    return None
+
+
+def _keep(
+    table: pd.DataFrame,
+    columns: dict[str, pd.Series],
+    by_row: dict[str, pd.Series],
+    selected: np.ndarray | None,
+) -> ModelFrame:
+    """The complete rows of the subset."""
+    missing, bad = _missing({**columns, **by_row}, selected)
     kept = selected if bad is None else (~bad if selected is None else selected & ~bad)
     if kept is not None:
         columns = {name: values[kept] for name, values in columns.items()}
-        given = {name: values[kept] for name, values in given.items()}
+        by_row = {name: values[kept] for name, values in by_row.items()}
     frame = ModelFrame(
-        data=pd.DataFrame(columns, index=_index(table, kept), copy=False),
+        data=pd.DataFrame(
+            columns, index=table.index if kept is None else table.index[kept], copy=False
+        ),
         n_total=len(table),
         n_dropped=0 if bad is None else int(bad.sum()),
         missing=missing,
         kept=kept,
-        weights=_numbers(given, "weights"),
-        offset=_numbers(given, "offset"),
+        weights=_numbers(by_row, "weights"),
+        offset=_numbers(by_row, "offset"),
     )
     _check_rows(frame)
     refuse_infinite(columns)
     _check_weights(frame.weights)
     return frame
-
-
-def _index(table: pd.DataFrame, kept: np.ndarray | None) -> pd.Index:
-    return table.index if kept is None else table.index[kept]
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
@@ -118,13 +166,11 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
     return values
 
 
-def _by_row(table: pd.DataFrame, given: Any, what: str) -> pd.Series | None:
+def _by_row(table: pd.DataFrame, given: Any, what: str) -> pd.Series:
     """`weights` or `offset` as a column: by name, or by position whatever the index."""
-    if given is None:
-        return None
     if isinstance(given, str):
         return _column(table, given)
-    values = given if isinstance(given, pd.Series) else pd.Series(np.asarray(given))
+    values = to_series(given, what)
     if len(values) != len(table):
         raise DataError(f"{what} has {len(values)} values; the data have {len(table)} rows.")
     if holds_labels(values):
@@ -153,12 +199,10 @@ def _subset(table: pd.DataFrame, subset: Any) -> np.ndarray | None:
             f"subset has {values.size} values; the data have {len(table)} rows: "
             "give one truth value a row, or a query such as 'age > 10'."
         )
-    if values.dtype == object and not pd.isna(values).any():
-        values = values.astype(bool) if all(isinstance(v, bool | np.bool_) for v in values) else values
+    if values.dtype == object and all(isinstance(v, bool | np.bool_) for v in values):
+        values = values.astype(bool)
     if values.dtype != bool:
-        raise DataError(
-            "subset must be true or false in every row, with none missing, or a query."
-        )
+        raise DataError("subset must be true or false in every row, with none missing, or a query.")
     return values
 
 
@@ -189,7 +233,7 @@ def _missing(
 
 
 def _absent(values: pd.Series) -> np.ndarray | None:
-    """Where a column is missing (N,), or None when that is known to be nowhere, in one cheap pass."""
+    """Where a column is missing (N,), or None if nowhere, found in one cheap pass."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
         if dtype.kind in "iub":

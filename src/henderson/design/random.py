@@ -151,7 +151,8 @@ def _check_no_column_twice(factor: RandomFactor) -> None:
             first, what = seen[name].text, "an intercept" if name == "Intercept" else f"'{name}'"
             lhs = slot.term.lhs.removeprefix("1 +").strip()
             how = (
-                f"write (0 + {lhs} | {factor.name}) for the second, or ({lhs} || {factor.name}) for both"
+                f"write (0 + {lhs} | {factor.name}) for the second, "
+                f"or ({lhs} || {factor.name}) for both"
                 if name == "Intercept" and lhs != "1"
                 else "leave it out of one"
             )

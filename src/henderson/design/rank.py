@@ -16,14 +16,14 @@ def independent_columns(x: np.ndarray) -> np.ndarray:
     mean, or of the size of rounding. R's `lm` does so in `dqrdc2`, but measures against the length
     of the column, so that a large shift costs it columns; here scale and shift do not matter.
     """
-    n, p = x.shape
+    p = x.shape[1]
     if p == 0 or _clearly_full_rank(x):
         return np.arange(p)
     size = np.abs(x).max(axis=0, initial=0.0)
     scaled = x / np.where(size > 0, size, 1.0)
     spread = np.linalg.norm(scaled - scaled.mean(axis=0), axis=0)
     length = np.linalg.norm(scaled, axis=0)
-    triangle = np.linalg.qr(scaled, mode="r")
+    triangle = np.asarray(np.linalg.qr(scaled, mode="r"))
     floor = np.maximum(TOLERANCE * spread, ROUNDING * length)
     return _limited_pivoting(triangle, floor)
 

@@ -8,6 +8,7 @@ the same path, step by step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
@@ -135,7 +136,7 @@ def check(status: int) -> None:
         raise FitError(FAILURES[status])
 
 
-def _compiled():
+def _compiled() -> ModuleType:
     if kernels.compiled is None:
         raise FitError("This installation has no compiled kernels: `suits` says so beforehand.")
     return kernels.compiled

@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from henderson.errors import FormulaError
 from henderson.formula.scanner import error_at
-from henderson.formula.words import CONSTANTS, CONTRASTS, FUNCTIONS
+from henderson.formula.words import CONSTANTS, CONTRASTS, FUNCTIONS, STRUCTURES
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
@@ -20,7 +19,10 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _PLAIN_STRING = re.compile(r"['\"][\w .:/-]*['\"]")
-_PLAIN_SIGNS = frozenset("+ - * / ^ : , ( ) ~ | = < > ! & % { } == <= >= !=".split())
+_PLAIN_SIGNS = frozenset(("==", "<=", ">=", "!=", *"+-*/^:,()~|=<>!&%{}"))
+
+
+_CALLED = FUNCTIONS | STRUCTURES | {"offset"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def tokens(text: str) -> list[Token]:
 
 @lru_cache(maxsize=1024)
 def names(text: str) -> Names:
-    """The names in an expression; keywords of a call (`df=4`) are none, and strings only in `Q()`."""
+    """The names in an expression: not keywords of a call (`df=4`); of strings those in `Q()`."""
     variables: dict[str, None] = {}
     calls: dict[str, None] = {}
     items = tokens(text)
@@ -76,7 +78,7 @@ def names(text: str) -> Names:
 
 @lru_cache(maxsize=256)
 def refuse_unsafe(text: str) -> None:
-    """Check that a formula from a stranger calls nothing but `words.FUNCTIONS`.
+    """Check that a formula from a stranger calls nothing but the listed functions and structures.
 
     Attributes, subscripts, calls of anything but a listed name, and strings with other characters
     than letters, digits and ` .:/-_` are refused. What remains can reach nothing but the columns;
@@ -92,14 +94,16 @@ def refuse_unsafe(text: str) -> None:
         after = items[i + 1] if i + 1 < len(items) else None
         reason = _reason(token, before, after)
         if reason:
-            raise error_at(text, f"A formula that is not trusted cannot use {reason}.", token.position)
+            raise error_at(
+                text, f"A formula that is not trusted cannot use {reason}.", token.position
+            )
 
 
 def _reason(token: Token, before: Token | None, after: Token | None) -> str:
     called = after is not None and after.text == "("
     adjacent = after is not None and after.position == token.position + len(token.text)
     if token.kind == "name":
-        if called and token.text not in FUNCTIONS:
+        if called and token.text not in _CALLED:
             return f"the function '{token.text}'"
         if "__" in token.text or (adjacent and after is not None and after.kind == "string"):
             return f"'{token.text}'"
@@ -118,6 +122,3 @@ def _reason(token: Token, before: Token | None, after: Token | None) -> str:
 def allowed_constant(name: str) -> bool:
     """Whether a formula from a stranger may use this dotted name as it stands."""
     return name in CONSTANTS or name in CONTRASTS
-
-
-__all__ = ["FormulaError", "Names", "allowed_constant", "names", "refuse_unsafe", "tokens"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from henderson.errors import FormulaError
 from henderson.formula.random_terms import RandomTerm, random_terms
@@ -106,7 +107,8 @@ def _tilde(scanned: Scan) -> int:
     tildes = scanned.find("~", 0, len(scanned.text))
     if not tildes:
         raise FormulaError(
-            f"'{scanned.text}' has no '~': write the response, '~', and the terms, 'y ~ x + (1 | g)'."
+            f"'{scanned.text}' has no '~': write the response, '~', and the terms, "
+            "'y ~ x + (1 | g)'."
         )
     if len(tildes) > 1:
         raise scanned.error("A formula has one '~'.", tildes[1])
@@ -131,7 +133,7 @@ def _pieces(scanned: Scan, start: int) -> list[_Piece]:
     signs = scanned.find("+-", start, stop)
     cuts = [start - 1, *signs, stop]
     pieces = []
-    for before, after in zip(cuts, cuts[1:], strict=False):
+    for before, after in pairwise(cuts):
         a, b = scanned.strip(before + 1, after)
         if a < b:
             sign = "-" if scanned.text[before] == "-" else "+"

@@ -107,7 +107,8 @@ def _is_structure(scanned: Scan, name: str, start: int, functions: frozenset[str
     close = get_close_matches(name, STRUCTURES, 1, 0.5)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise scanned.error(
-        f"'{name}' is not a covariance structure: choose from {', '.join(sorted(STRUCTURES))}.{hint}",
+        f"'{name}' is not a covariance structure: "
+        f"choose from {', '.join(sorted(STRUCTURES))}.{hint}",
         start,
     )
 

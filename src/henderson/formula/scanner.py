@@ -1,8 +1,9 @@
-"""What stands at which level of a formula: brackets, quotes, and the bars and signs between them."""
+"""What stands at which level of a formula: brackets, quotes, bars and signs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from henderson.errors import FormulaError
 
@@ -37,9 +38,7 @@ class Scan:
     def closer(self, opener: int) -> int:
         """Position of the bracket that closes the one at `opener`."""
         return next(
-            i
-            for i in range(opener + 1, len(self.text))
-            if self.depths[i] == self.depths[opener]
+            i for i in range(opener + 1, len(self.text)) if self.depths[i] == self.depths[opener]
         )
 
     def strip(self, start: int, stop: int) -> tuple[int, int]:
@@ -53,7 +52,7 @@ class Scan:
     def split(self, separator: str, start: int, stop: int) -> list[tuple[int, int]]:
         """The spans between the separators of [start, stop), stripped."""
         cuts = [start - 1, *self.find(separator, start, stop), stop]
-        return [self.strip(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [self.strip(a + 1, b) for a, b in pairwise(cuts)]
 
     def error(self, message: str, position: int) -> FormulaError:
         """A `FormulaError` with the formula and a caret under `position`."""

@@ -102,7 +102,7 @@ def _t_line(key: Key, fit: Fit, models: Models) -> Any:
     names = list(fit.design.names)
     where = {"hierarchical": 0, "aggregation": 1}.get(key)
     where = names.index(models.term) if where is None else where
-    label = "average slope" if key == "hierarchical" else names[where]
+    label = f"average {models.setting.slope}" if key == "hierarchical" else names[where]
     ddf = "satterthwaite" if key in MIXED else "residual"
     return contrast(fit, np.eye(len(names))[where], label, ddf)
 
@@ -138,13 +138,13 @@ def _z_row(fit: Fit, term: str) -> dict[str, Any]:
 def _notes(key: Key, models: Models) -> tuple[str, ...]:
     if key == "hierarchical":
         return tuple(
-            f"{models.setting.group} {level}: slope not estimable ({why})."
+            f"{models.setting.group} {level}: {models.setting.slope} not estimable ({why})."
             for level, why in models.two_stage.skipped
         )
     if key == "ancova_full" and key in models.fits:
         return (
-            f"The reference group is {models.setting.group} {models.reference}; the average slope "
-            f"is that of {len(models.two_stage.level1)} groups.",
+            f"The reference group is {models.setting.group} {models.reference}; the average "
+            f"{models.setting.slope} is that of {len(models.two_stage.level1)} groups.",
         )
     fit = models.fits.get(key)
     return _mixed_notes(fit, models.term) if fit is not None and key in MIXED else ()

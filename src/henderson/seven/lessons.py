@@ -55,13 +55,13 @@ def _six_rows(fit: Fit) -> Iterator[str]:
     beta = ", ".join(f"{n} {v:.4f}" for n, v in fit.params.items())
     blups = ", ".join(f"{factor.levels[g]} {v:.4f}" for g, v in zip(groups, u, strict=True))
     yield f"{fill('beta: ' + beta)}\n{fill('u: ' + blups)}"
+    worked = design.X[rows] @ fit.params.to_numpy() + z @ u
+    yield f"X beta + Z u:  {'  '.join(f'{v:.4f}' for v in worked)}"
     yield fill(
         "V = Z D Z' + R is the covariance of these rows: two rows of one group share the variance "
         "of the groups; rows of two groups share nothing."
     )
     yield matrix_text(fit.V(rows).to_numpy())
-    worked = design.X[rows] @ fit.params.to_numpy() + z @ u
-    yield f"X beta + Z u:  {'  '.join(f'{v:.4f}' for v in worked)}"
 
 
 def _side_by_side(fit: Fit, rows: np.ndarray, z: np.ndarray, labels: list[str]) -> str:
@@ -128,10 +128,9 @@ def _ml_reml(fit: Fit, result: Approaches) -> str:
     ]
     said = fill(
         "Maximum likelihood takes the fixed effects as known when it estimates variances, and so "
-        f"finds them too small: most of all with {len(result.levels)} groups, whose variance it "
-        f"divides by {len(result.levels)} where one degree of freedom is spent on the mean. REML "
-        "takes the lost degrees of freedom into account. The two log-likelihoods are of different "
-        "data and must not be compared."
+        f"finds them too small, most of all the variance between {len(result.levels)} groups. REML "
+        "gives back the degrees of freedom that the fixed effects cost. Its likelihood is that of "
+        "the contrasts of y that do not involve beta, so the two cannot be compared."
     )
     head = f"{'':<34}{'ML':>16}{'REML':>16}"
     lines = [f"{_long(name):<34}{value(ml):>16.6f}{value(fit):>16.6f}" for name, value in values]

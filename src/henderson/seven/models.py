@@ -20,6 +20,8 @@ from henderson.seven.two_stage import aggregated, two_stage
 if TYPE_CHECKING:
     from henderson.fit import Fit
 
+WITHIN: tuple[Key, ...] = ("ancova_inter", "hierarchical", "ancova_full", "lmm_full")
+
 
 @dataclass(frozen=True)
 class Models:
@@ -74,14 +76,14 @@ class Models:
         if fit is None:
             return None
         rows = group_slope_rows(self.setting, fit, [g.level for g in self.two_stage.level1])
-        return contrast(fit, rows.mean(axis=0), "average slope", "residual")
+        return contrast(fit, rows.mean(axis=0), f"average {self.setting.slope}", "residual")
 
 
 def fit_models(setting: Setting) -> Models:
     """Fit all seven."""
     level, why_hierarchical = two_stage(setting)
     means, why_aggregation = aggregated(setting)
-    reference = level.level1[0].level if level.level1 else None
+    reference = level.level1[0].level if level.level1 else setting.levels[0]
     tries: dict[Key, Callable[[], Fit]] = {
         "lm_global": lambda: lm(setting.formula("{x}"), setting.data),
         "ancova_inter": lambda: lm(setting.formula("{x}", "{g}"), setting.data),
@@ -92,7 +94,8 @@ def fit_models(setting: Setting) -> Models:
     fits, reasons = _attempt(tries)
     _add(fits, reasons, "aggregation", means.fit, why_aggregation)
     _add(fits, reasons, "hierarchical", level.fit, why_hierarchical)
-    _refuse_aliased(fits, reasons)
+    if not level.level1:
+        _refuse_within(setting, fits, reasons)
     return Models(setting, fits, reasons, level, means, reference)
 
 
@@ -116,19 +119,18 @@ def _add(fits: dict, reasons: dict, key: Key, fit: Fit | None, why: str) -> None
         fits[key] = fit
 
 
-def _refuse_aliased(fits: dict[Key, Fit], reasons: dict[Key, str]) -> None:
-    """A predictor that the groups determine has no slope within them."""
-    term = fits["lm_global"].design.names[1]
-    for key in ("ancova_inter", "ancova_full"):
-        if key in fits and term not in fits[key].design.names:
-            del fits[key]
-            reasons[key] = f"{term} does not vary within any group: it has no slope there."
+def _refuse_within(setting: Setting, fits: dict[Key, Fit], reasons: dict[Key, str]) -> None:
+    """A predictor that the groups determine has no slope within them, whatever a fit may say."""
+    for key in WITHIN:
+        fits.pop(key, None)
+        reasons[key] = (
+            f"{setting.predictor} does not vary within any group ({setting.group}): "
+            f"it has no {setting.slope} there."
+        )
 
 
 def _ancova_full(setting: Setting, reference: Any) -> Fit:
     """Own intercepts and slopes, coded against a group whose slope can be estimated."""
-    if reference is None:
-        raise HendersonError(f"{setting.predictor} does not vary within any group.")
     order = [reference, *(level for level in setting.levels if level != reference)]
     group = setting.data[setting.group].cat.reorder_categories(order)
     data = setting.data.assign(**{setting.group: group})

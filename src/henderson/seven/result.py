@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from henderson.errors import DataError
+from henderson.seven.setting import in_words
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -185,6 +186,11 @@ class Approaches:
     def levels(self) -> list[Any]:
         """The groups, in order."""
         return list(self.data[self.group].cat.categories)
+
+    @property
+    def what(self) -> str:
+        """The predictor in words: `edu`, or `sex (Male against Female)`."""
+        return in_words(self.predictor, self.factor_levels)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -65,16 +65,26 @@ class Setting:
 
     @property
     def what(self) -> str:
-        """The predictor's effect in words: `edu`, or `sex (Male against Female)`."""
-        if not self.is_factor:
-            return self.predictor
-        first, second = self.factor_levels
-        return f"{self.predictor} ({second} against {first})"
+        """The predictor in words: `edu`, or `sex (Male against Female)`."""
+        return in_words(self.predictor, self.factor_levels)
+
+    @property
+    def slope(self) -> str:
+        """What its coefficient is called: the slope of a number, the effect of a factor."""
+        return "effect" if self.is_factor else "slope"
 
     def formula(self, *terms: str) -> str:
         """`outcome ~ terms`, where `{x}` and `{g}` stand for the predictor and the group."""
         names = {"x": quote(self.predictor), "g": quote(self.group)}
         return f"{quote(self.outcome)} ~ " + " + ".join(t.format(**names) for t in terms)
+
+
+def in_words(predictor: str, factor_levels: tuple[Any, ...]) -> str:
+    """A predictor with what is compared if it is a factor."""
+    if not factor_levels:
+        return predictor
+    first, second = factor_levels
+    return f"{predictor} ({second} against {first})"
 
 
 def quote(name: str) -> str:
@@ -111,12 +121,21 @@ def _check_names(names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(name, str) or not name:
             raise DataError(f"Outcome, predictor and group are names of columns, not {name!r}.")
-        if "`" in name or name != name.strip():
+        if "`" in name or name != name.strip() or _is_literal(name):
             raise DataError(f"A formula cannot hold the column name {name!r}: rename the column.")
     if len(set(names)) < 3:
         raise DataError(
             f"Outcome, predictor and group are three different columns, not {', '.join(names)}."
         )
+
+
+def _is_literal(name: str) -> bool:
+    """A name such as "1", which a formula takes for the number even in backticks."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _outcome(column: pd.Series) -> pd.Series:

@@ -28,7 +28,7 @@ def approaches_text(result: Approaches) -> str:
 def heading(result: Approaches) -> str:
     """What was analysed."""
     text = (
-        f"Seven approaches to the effect of {result.term} on {result.outcome}: "
+        f"Seven approaches to the effect of {result.what} on {result.outcome}: "
         f"{len(result.data)} rows in {len(result.levels)} groups ({result.group})"
     )
     if result.n_dropped:
@@ -90,6 +90,8 @@ def verdicts_text(result: Approaches) -> str:
 
 def verdict_line(a: Approach) -> str:
     """`LMM-Inter: what it asks. Trust it here: yes. Why.`"""
+    if not a.available:
+        return f"{a.label}: {a.question} {a.verdict}"
     return f"{a.label}: {a.question} Trust it here: {TRUST[a.trust]}. {a.verdict}"
 
 
@@ -99,14 +101,14 @@ def skipped_text(result: Approaches) -> str:
     if not skipped:
         return ""
     each = "; ".join(f"{level} ({why})" for level, why in skipped)
-    return fill(f"Slope not estimable within {result.group}: {each}.", indent="    ")
+    return fill(f"Not estimable within {result.group}: {each}.", indent="    ")
 
 
 def approach_text(a: Approach) -> str:
     """One approach: its equation, R formula, t-test and mean squared error."""
     lines = [a.label, *(f"    {line}" for line in a.equation.split("\n")), f"    R: {a.r_formula}"]
     if not a.available:
-        return "\n".join([*lines, fill(f"Not available: {a.reason}")])
+        return "\n".join([*lines, fill(f"Not available: {a.reason}", "    ", "    ")])
     lines += [test_line(a.t_line)] if a.t_line is not None else []
     if a.stat_kind == "z":
         lines.append(
@@ -115,16 +117,17 @@ def approach_text(a: Approach) -> str:
     if a.average is not None:
         lines.append(test_line(a.average))
     lines.append(f"    MSE = {a.mse:.3f}, RMSE = {a.rmse:.6f}, residual df = {a.df_resid}")
-    return "\n".join([*lines, *(fill(note, indent="    ") for note in a.notes)])
+    return "\n".join([*lines, *(fill(note, "    ", "    ") for note in a.notes)])
 
 
 def test_line(line: Contrast) -> str:
-    """`edu = 0.1312, SE 0.0380, t = 3.4538, df 56.01, p = 0.00106, 95 % [0.055, 0.207]`."""
-    return (
-        f"    {line.label} = {line.estimate:.6g}, SE = {line.std_error:.4g}, "
-        f"t = {line.statistic:.4f}, df = {line.df:.2f}, p = {p_value(line.p_value)}\n"
-        f"    95 % interval [{line.lower:.4g}, {line.upper:.4g}]"
+    """`edu = 0.131193, SE = 0.03799, t = 3.4538, df = 56.01, p = 0.00106`, and the interval."""
+    test = (
+        f"{line.label} = {line.estimate:.6g}, SE = {line.std_error:.4g}, "
+        f"t = {line.statistic:.4f}, df = {line.df:.2f}, p = {p_value(line.p_value)}"
     )
+    interval = f"95 % interval [{line.lower:.4g}, {line.upper:.4g}]"
+    return "\n".join(fill(part, "        ", "    ") for part in (test, interval))
 
 
 def number(value: float) -> str:
@@ -132,18 +135,19 @@ def number(value: float) -> str:
     if np.isnan(value):
         return "-"
     if value != 0.0 and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.3g}"
+        return f"{value:#.3g}"
     return f"{value:.6f}"
 
 
 def p_value(p: float) -> str:
     """Three digits that count."""
-    return f"{p:.3g}"
+    return f"{p:#.3g}"
 
 
-def fill(text: str, indent: str = "") -> str:
-    """Wrapped at 80 columns; `indent` before all lines but the first."""
-    return "\n".join(wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False))
+def fill(text: str, indent: str = "", first: str = "") -> str:
+    """Wrapped at 80 columns; `first` before the first line, `indent` before the others."""
+    lines = wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent)
+    return "\n".join(lines)
 
 
 def approaches_html(result: Approaches) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from henderson.seven.models import Models
 from henderson.seven.result import Key
+from henderson.seven.two_stage import constant
 from henderson.verdicts import FEW_LEVELS
 
 Trust = Literal["yes", "caution", "no"]
@@ -16,6 +17,8 @@ Verdict = tuple[Trust, str]
 
 # Rows of one group that share less than this part of the variance are nearly independent.
 SMALL_ICC = 0.02
+# Precisions that differ by this factor are not similar.
+UNEQUAL = 4.0
 LEVEL = 0.05
 
 
@@ -44,18 +47,21 @@ def _lm_global(m: Models) -> Verdict:
     shown = f"intraclass correlation {icc:.2f}"
     if icc < SMALL_ICC:
         return "caution", f"The rows of a group are nearly independent here ({shown})."
-    return "no", (
-        f"The rows of a group are alike ({shown}), so {m.setting.n} rows are not "
-        f"{m.setting.n} independent ones and the groups' differences leak into the slope."
-    )
+    alike = f"The rows of a group are alike ({shown}), so {m.setting.n} rows are not independent"
+    if constant(m.aggregated.means[m.setting.predictor].to_numpy()):
+        return "no", (
+            f"{alike}: as all groups have the same mean of {m.setting.predictor} the "
+            f"{m.setting.slope} is right, but its standard error is not."
+        )
+    return "no", f"{alike}, and the groups' differences leak into the {m.setting.slope}."
 
 
 def _ancova_inter(m: Models) -> Verdict:
     ratio, p = m.slopes_differ
     if p < LEVEL:
         return "no", (
-            f"The slopes differ between groups (likelihood ratio {ratio:.1f}, {p_text(p)}): "
-            "one common slope has too small an error."
+            f"The {m.setting.slope}s differ between groups (likelihood ratio {ratio:.1f}, "
+            f"{p_text(p)}): one common {m.setting.slope} has too small an error."
         )
     return "caution", (
         f"Sound for these {_groups(m)} and for no others; it spends "
@@ -67,9 +73,14 @@ def _aggregation(m: Models) -> Verdict:
     between = m.fits["aggregation"]
     inside = m.fits.get("ancova_inter")
     slope = between.params.iloc[1]
+    if not m.two_stage.level1:
+        return "caution", (
+            f"{m.setting.predictor} varies between groups only, so the means of {_groups(m)} hold "
+            f"the evidence, on {_df(between.df_resid)}; groups of any size count the same."
+        )
     against = "" if inside is None else f", against {inside.params[m.term]:.4g} within groups"
     return "no", (
-        f"It answers another question: {slope:.4g} is the slope between {_groups(m)}{against}, "
+        f"It answers another question: {slope:.4g} is the {m.setting.slope} between {_groups(m)}{against}, "
         f"on {_df(between.df_resid)}."
     )
 
@@ -77,18 +88,32 @@ def _aggregation(m: Models) -> Verdict:
 def _hierarchical(m: Models) -> Verdict:
     level1, skipped = m.two_stage.level1, m.two_stage.skipped
     if skipped:
-        return "caution", f"{_count(len(skipped), 'group')} had no slope of their own and are left out."
+        return "caution", (
+            f"The {m.setting.slope} cannot be estimated in {len(skipped)} of {_groups(m)}, "
+            "which the mean leaves out."
+        )
     if len(level1) < FEW_LEVELS:
         return "caution", (
-            f"Honest, but with {len(level1)} slopes it has {_df(len(level1) - 1)} and little power."
+            f"Honest, but with {len(level1)} {m.setting.slope}s it has {_df(len(level1) - 1)} and little power."
         )
-    sizes = [g.n for g in level1]
-    if max(sizes) >= 2 * min(sizes):
+    information = [_sum_of_squares(m.setting.x[m.setting.codes == j]) for j in _codes(m)]
+    ratio = max(information) / min(information)
+    if ratio >= UNEQUAL:
         return "caution", (
-            f"A group of {min(sizes)} rows weighs as much as one of {max(sizes)}: "
-            "simple, but not the most precise."
+            f"Every {m.setting.slope} weighs the same, though one group holds {ratio:.0f} times the "
+            "information of another: simple, but not the most precise."
         )
-    return "yes", f"{len(level1)} slopes of similar precision, and no assumption within groups."
+    return "yes", f"{len(level1)} {m.setting.slope}s of similar precision, and no assumption within groups."
+
+
+def _sum_of_squares(x: np.ndarray) -> float:
+    """Of a group's predictor about its mean: the precision of its slope."""
+    gap = x - x.mean()
+    return float(gap @ gap)
+
+
+def _codes(m: Models) -> range:
+    return range(len(m.setting.levels))
 
 
 def _lmm_inter(m: Models) -> Verdict:
@@ -98,12 +123,12 @@ def _lmm_inter(m: Models) -> Verdict:
         return "no", "The optimiser stopped before an optimum."
     if p < LEVEL:
         return "no", (
-            f"The slopes differ between groups (likelihood ratio {ratio:.1f}, {p_text(p)}): "
-            "its standard error is too small; see LMM-Full."
+            f"The {m.setting.slope}s differ between groups (likelihood ratio {ratio:.1f}, "
+            f"{p_text(p)}): its standard error is too small; see LMM-Full."
         )
     if fit.is_singular:
         return "caution", "The variance between groups is estimated as zero: this is LM-Global."
-    return _few(m, "one slope for all fits the data")
+    return _few(m, f"one {m.setting.slope} for all fits the data")
 
 
 def _lmm_full(m: Models) -> Verdict:
@@ -111,17 +136,22 @@ def _lmm_full(m: Models) -> Verdict:
     ratio, p = m.slopes_differ
     if not fit.converged:
         return "no", "The optimiser stopped before an optimum."
+    if fit.is_singular and p < LEVEL:
+        return "caution", (
+            f"The {m.setting.slope}s differ between groups (likelihood ratio {ratio:.1f}, "
+            f"{p_text(p)}), but their covariance is on its boundary: read the t-test, not z."
+        )
     if fit.is_singular:
         return "caution", (
-            f"Singular fit: {_groups(m)} cannot tell the variance of the slopes; "
+            f"Singular fit: {_groups(m)} cannot tell the variance of the {m.setting.slope}s; "
             "read the t-test, not z, or use LMM-Inter."
         )
     if p >= LEVEL:
         return "caution", (
-            f"The data do not ask for slopes that differ (likelihood ratio {ratio:.1f}, "
+            f"The data do not ask for {m.setting.slope}s that differ (likelihood ratio {ratio:.1f}, "
             f"{p_text(p)}): safe, but less precise than LMM-Inter."
         )
-    return _few(m, "slopes that differ are needed and allowed for")
+    return _few(m, f"{m.setting.slope}s that differ are needed and allowed for")
 
 
 def _few(m: Models, good: str) -> Verdict:
@@ -135,9 +165,9 @@ def _few(m: Models, good: str) -> Verdict:
 
 def _ancova_full(m: Models) -> Verdict:
     average = m.average_slope
-    beside = "" if average is None else f"; the average slope is {average.estimate:.4f}"
+    beside = "" if average is None else f"; the average {m.setting.slope} is {average.estimate:.4f}"
     return "no", (
-        f"Its coefficient is the slope of {m.setting.group} {m.reference} alone, "
+        f"Its coefficient is the {m.setting.slope} in {m.setting.group} {m.reference} alone, "
         f"one of {len(m.setting.levels)}{beside}."
     )
 

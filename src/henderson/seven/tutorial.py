@@ -12,7 +12,6 @@ from henderson.seven.compare import approaches
 from henderson.seven.lessons import lessons
 from henderson.seven.result import Approach, Approaches, Key
 from henderson.seven.text import (
-    WIDTH,
     approach_text,
     fill,
     number,
@@ -38,13 +37,13 @@ def tutorial_text(result: Approaches | None = None) -> str:
 
 
 def _sections(result: Approaches) -> Iterator[str]:
-    yield title("Does parents' education raise scores?")
+    yield title("Do parents' years of education go with higher scores?")
     yield _opening(result)
     yield _groups(result)
     for count, a in enumerate(result, start=1):
         yield title(f"{count}. {a.label}")
         yield fill(_STORY[a.key])
-        yield approach_text(a)
+        yield approach_text(a).partition("\n")[2]
         extra = _EXTRA.get(a.key)
         if extra is not None and a.available:
             yield extra(result, a)
@@ -175,6 +174,7 @@ _STORY: dict[Key, str] = {
 
 _TABLE_NOTE = (
     "RMSE = sqrt(SSE / residual df), residuals taken after the random effects. The mixed models "
-    "show z, its standard error from the joint information of slope and variances; z believes "
-    "that the variances are known to the last digit. The t-tests do not:"
+    "show z, its standard error from the joint information of slope and variances. z is compared "
+    "with a normal distribution, as if there were groups without number; the t-tests below count "
+    "by their degrees of freedom how little a few groups say about a variance:"
 )

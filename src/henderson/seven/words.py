@@ -10,7 +10,9 @@ from henderson.seven.setting import Setting, quote
 
 def question(key: Key, s: Setting) -> str:
     """One sentence: what the approach estimates and what it assumes."""
-    return _QUESTIONS[key].format(x=s.what, y=s.outcome, g=s.group, n=s.n, J=len(s.levels))
+    return _QUESTIONS[key].format(
+        x=s.what, g=s.group, n=s.n, J=len(s.levels), slope=s.slope, X=s.predictor
+    )
 
 
 def equation(key: Key, s: Setting) -> str:
@@ -60,31 +62,31 @@ def r_formula(key: Key, s: Setting) -> str:
 
 _QUESTIONS: dict[Key, str] = {
     "lm_global": (
-        "One line through all {n} rows: the slope of {x} within and between groups mixed, "
+        "One line through all {n} rows: the {slope} of {x} within and between groups mixed, "
         "assuming that the rows are independent."
     ),
     "ancova_inter": (
-        "The common slope of {x} within groups, a fixed intercept for each of the {J} groups "
-        "({g}): assumes one slope, and speaks of these groups only."
+        "The common {slope} of {x} within groups, a fixed intercept for each of the {J} groups "
+        "({g}): assumes one {slope}, and speaks of these groups only."
     ),
     "aggregation": (
-        "The line through the {J} group means: the slope of {x} between groups, another quantity "
-        "than the slope within them."
+        "The line through the {J} group means: the {slope} of {x} between groups, another quantity "
+        "than the {slope} within them."
     ),
     "hierarchical": (
-        "A regression in each group, then the mean of their slopes of {x}: assumes that every "
-        "slope is equally precise."
+        "A regression in each group, then the mean of their {slope}s of {x}: assumes that every "
+        "{slope} is equally precise."
     ),
     "lmm_inter": (
-        "The slope of {x} for groups drawn from a population of {g}: assumes normal group "
-        "intercepts that are unrelated to {x}, and one slope."
+        "The {slope} of {x} for groups drawn from a population of {g}: assumes normal group "
+        "intercepts that are unrelated to {X}, and one {slope}."
     ),
     "ancova_full": (
-        "A separate line for each of the {J} groups ({g}): the coefficient is the slope of {x} in "
+        "A separate line for each of the {J} groups ({g}): the coefficient is the {slope} of {x} in "
         "the reference group alone."
     ),
     "lmm_full": (
-        "The mean slope of {x} in a population of {g} whose intercepts and slopes both vary: "
+        "The mean {slope} of {x} in a population of {g} whose intercepts and {slope}s both vary: "
         "assumes that they are jointly normal."
     ),
 }

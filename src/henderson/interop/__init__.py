@@ -1,0 +1,1 @@
+"""Doors for scripts written for other packages: their words, this engine."""

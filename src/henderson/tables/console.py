@@ -1,0 +1,127 @@
+"""Tables for a terminal: the variance components, and tests of hypotheses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from henderson.tables.layout import WIDTH, Grid, clean, wrap
+from henderson.tables.numerals import column, number, p_value
+
+if TYPE_CHECKING:
+    from henderson.inference.wald import TestResult
+    from henderson.varcorr import VarCorr
+
+# More columns of correlations than this leave no room for the names.
+CORRELATIONS = 5
+DDF_WORDS = {
+    "satterthwaite": "Satterthwaite's",
+    "kenward-roger": "Kenward and Roger's",
+    "residual": "n - p",
+    "normal": "infinite (normal distribution)",
+}
+
+
+def varcorr_text(varcorr: VarCorr) -> str:
+    """Variances, standard deviations and correlations in lme4's layout."""
+    lines = varcorr_grid(varcorr).lines(" ")
+    most = max((len(names) for _, names in varcorr.terms), default=1) - 1
+    if most > CORRELATIONS:
+        lines.append(
+            f" ({CORRELATIONS} of {most} columns of correlations; all of them: fit.varcorr().cor)"
+        )
+    return "\n".join(lines)
+
+
+def varcorr_grid(varcorr: VarCorr) -> Grid:
+    """One row an effect: Groups, Name, Variance, Std.Dev., Corr.
+
+    A correlation that the model sets to zero is left blank.
+    """
+    names = [(g, name) for g, effects in varcorr.terms for name in effects]
+    variances = [float(varcorr.cov[g].loc[n, n]) for g, n in names] + [varcorr.sigma**2]
+    cells = list(zip(column(variances), column(np.sqrt(variances)), strict=True))
+    most = max((len(effects) for _, effects in varcorr.terms), default=1) - 1
+    shown = min(most, CORRELATIONS)
+    rows: list[tuple[str, ...]] = []
+    for group, effects in varcorr.terms:
+        correlations = _correlations(varcorr, group, effects, shown)
+        for i, name in enumerate(effects):
+            rows.append((group if i == 0 else "", name, *cells[len(rows)], *correlations[i]))
+    rows.append(("Residual", "", *cells[-1], *[""] * shown))
+    heading = ("Corr", *[""] * (shown - 1)) if shown else ()
+    return Grid(("Groups", "Name", "Variance", "Std.Dev.", *heading), tuple(rows), labels=2)
+
+
+def _correlations(
+    varcorr: VarCorr, group: str, effects: tuple[str, ...], shown: int
+) -> list[list[str]]:
+    """Lower triangle of a term's correlations as texts, `shown` columns wide."""
+    cov, cor = varcorr.cov[group], varcorr.cor[group]
+    return [
+        [
+            f"{cor.loc[a, b]:.2f}".replace("nan", "NaN") if j < i and cov.loc[a, b] != 0.0 else ""
+            for j, b in enumerate([*effects, *[""] * shown][:shown])
+        ]
+        for i, a in enumerate(effects)
+    ]
+
+
+def test_text(result: TestResult) -> str:
+    """A table in statsmodels' layout, "Test for Constraints", with df, and the joint test below."""
+    grid = _test_grid(result)
+    ruler = "=" * WIDTH
+    lines = grid.lines()
+    heading = "Test for Constraints".center(WIDTH).rstrip()
+    parts = [heading, ruler, lines[0], "-" * WIDTH, *lines[1:], ruler]
+    parts.append(f"Degrees of freedom: {DDF_WORDS.get(result.ddf, clean(result.ddf))}.")
+    if len(result.contrasts) > 1:
+        parts.append(wrap(joint_test(result), rest="  "))
+    return "\n".join(parts)
+
+
+# Test collectors take this for a test by its name.
+test_text.__test__ = False  # type: ignore[attr-defined]
+
+
+def joint_test(result: TestResult) -> str:
+    """The F-test of all rows in one line; chi-square where df are infinite."""
+    p = p_value(result.p_value).removeprefix("<")
+    relation = "<" if result.p_value < 0.001 else "="
+    if np.isinf(result.den_df):
+        statistic = f"chi2({result.num_df}) = {number(result.num_df * result.F)}"
+    else:
+        statistic = f"F({result.num_df}, {number(result.den_df)}) = {number(result.F)}"
+    return f"Joint test: {statistic}, p {relation} {p}"
+
+
+def _test_grid(result: TestResult) -> Grid:
+    contrasts = result.contrasts
+    z = all(np.isinf(c.df) for c in contrasts)
+    tail = (1.0 - _level(result)) / 2.0
+    header = ["coef", "std err", "z" if z else "t", "df", "P>|z|" if z else "P>|t|"]
+    header += [f"[{tail:.5g}", f"{1.0 - tail:.5g}]"]
+    values = [
+        column([c.estimate for c in contrasts]),
+        column([c.std_error for c in contrasts]),
+        column([c.statistic for c in contrasts]),
+        column([c.df for c in contrasts]),
+        [p_value(c.p_value) for c in contrasts],
+        column([c.lower for c in contrasts]),
+        column([c.upper for c in contrasts]),
+    ]
+    header = [f"{name:>8}" for name in header]
+    rows = [(c.label, *cells) for c, *cells in zip(contrasts, *values, strict=True)]
+    keep = [i for i, name in enumerate(["", *header]) if not (z and name.strip() == "df")]
+    return Grid(
+        tuple(["", *header][i] for i in keep), tuple(tuple(row[i] for i in keep) for row in rows)
+    )
+
+
+def _level(result: TestResult) -> float:
+    """Confidence level of the intervals, which the result holds only as their reach."""
+    from henderson.inference.wald import two_sided
+
+    c = result.contrasts[0]
+    return round(1.0 - two_sided((c.upper - c.estimate) / c.std_error, c.df), 6)

@@ -1,0 +1,100 @@
+"""A summary as HTML: plain tables with classes to style them by, every text escaped, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from henderson.tables.console import varcorr_grid
+from henderson.tables.summary_text import (
+    coefficient_grid,
+    correlation_grid,
+    groups_line,
+    likelihood_grid,
+    one_decimal,
+    overall_lines,
+    residual_grid,
+)
+
+if TYPE_CHECKING:
+    from henderson.tables.layout import Grid
+    from henderson.tables.summary import Summary
+
+
+def grid_html(grid: Grid, kind: str, caption: str = "") -> str:
+    """A `<table>` of class `henderson-{kind}`; label cells are row headings."""
+    head = _row(grid.header, "th scope='col'", len(grid.header))
+    body = "\n".join(_row(row, "th scope='row'", grid.labels) for row in grid.rows)
+    title = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    return (
+        f'<table class="henderson-{kind}">\n{title}'
+        f"<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    )
+
+
+def _row(cells: Sequence[str], heading: str, headings: int) -> str:
+    tags = [heading.replace("'", '"') if i < headings else "td" for i in range(len(cells))]
+    inner = "".join(
+        f"<{tag}>{escape(cell.strip())}</{tag.split()[0]}>"
+        for tag, cell in zip(tags, cells, strict=True)
+    )
+    return f"<tr>{inner}</tr>"
+
+
+def summary_html(s: Summary) -> str:
+    """The whole summary as one `<section>`."""
+    parts = [
+        f'<p class="henderson-title">{escape(s.title)}</p>',
+        f"<p>Formula: <code>{escape(s.formula)}</code><br>Data: {escape(s.data)}</p>",
+        _likelihood(s),
+        grid_html(residual_grid(s), "residuals", _residual_caption(s)),
+        *_random(s),
+        *_fixed(s),
+        *_lines(overall_lines(s.overall) if s.overall else []),
+        _notes(s),
+    ]
+    inner = "\n".join(part for part in parts if part)
+    return f'<section class="henderson-summary">\n{inner}\n</section>'
+
+
+def _likelihood(s: Summary) -> str:
+    if "REML criterion" in s.likelihood:
+        return f"<p>REML criterion: {one_decimal(s.likelihood['REML criterion'])}</p>"
+    return grid_html(likelihood_grid(s), "likelihood") if s.likelihood else ""
+
+
+def _residual_caption(s: Summary) -> str:
+    return "Scaled residuals" if s.is_mixed else "Residuals"
+
+
+def _random(s: Summary) -> list[str]:
+    if not s.is_mixed:
+        return []
+    table = grid_html(varcorr_grid(s.varcorr), "varcorr", "Random effects")
+    return [table, *_lines([groups_line(s)])]
+
+
+def _fixed(s: Summary) -> list[str]:
+    if not len(s.coefficients):
+        return []
+    caption = "Fixed effects" if s.is_mixed else "Coefficients"
+    grid = coefficient_grid(s)
+    parts = [grid_html(grid, "coefficients", caption)]
+    more = len(s.coefficients) - len(grid.rows)
+    parts += _lines([f"... and {more} more: fit.summary().coefficients"] if more else [])
+    correlations = correlation_grid(s) if s.is_mixed else None
+    if correlations:
+        parts.append(grid_html(correlations, "correlation", "Correlation of fixed effects"))
+    return parts
+
+
+def _lines(lines: Sequence[str]) -> list[str]:
+    return [f"<p>{escape(line)}</p>" for line in lines]
+
+
+def _notes(s: Summary) -> str:
+    if not s.notes:
+        return ""
+    items = "\n".join(f"<li>{escape(str(note))}</li>" for note in s.notes)
+    return f'<ul class="henderson-notes">\n{items}\n</ul>'
