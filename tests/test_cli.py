@@ -114,7 +114,8 @@ def test_reports_are_written(
     monkeypatch.chdir(tmp_path)
     assert main(["approaches", "classroom_scores", *SCORE, "--report", "a.html"]) == 0
     assert "a.html" in capsys.readouterr().err
-    assert main(["fit", "score ~ edu + (1 | classroom)", "classroom_scores", "--report", "f.html"]) == 0
+    fitted = ["fit", "score ~ edu + (1 | classroom)", "classroom_scores", "--report", "f.html"]
+    assert main(fitted) == 0
     assert main(["tutorial"]) == 0
     assert "Report: tutorial.html" in capsys.readouterr().out
     for name in ("a.html", "f.html", "tutorial.html"):
@@ -143,7 +144,7 @@ BAD = [
     (["fit", "score ~ edu", "no_such_file.csv"], "no_such_file.csv"),
     (["fit", "score ~ edu", "classroom_score"], "classroom_score"),
     (["approaches", "classroom_scores", "--outcome", "mark", *SCORE[2:]], "Unknown column 'mark'"),
-    (["approaches", "classroom_scores", *SCORE[:4], "--group", "edu", "--predictor", "score"], "three"),
+    (["approaches", "classroom_scores", *SCORE[:4], "--group", "edu"], "three different columns"),
     (["approaches", "classroom_scores", *SCORE, "--report", "no/such/folder/x.html"], "no/such"),
 ]
 

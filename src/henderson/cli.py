@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except BrokenPipeError:
         # The reader (`head`) has seen enough; nothing more can be written at exit either.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return OK
     except OSError as error:
         return _fail(f"{error.filename or 'output'}: {error.strerror or error}")
@@ -133,8 +133,8 @@ def _fit(arguments: argparse.Namespace) -> None:
     from henderson.seven.export import fit_dict
 
     verb = lmm if parse(arguments.formula).random else lm
-    method = "ML" if arguments.ml else "REML"
-    fit = verb(arguments.formula, read_data(arguments.data), method=method)
+    data = read_data(arguments.data)
+    fit = verb(arguments.formula, data, method="ML" if arguments.ml else "REML")
     found = fit_dict(fit, arguments.ddf) if arguments.json else None
     _show(fit, found, arguments.report, text=fit.summary(arguments.ddf))
 

@@ -24,7 +24,7 @@ def predict(fit: Fit, newdata: Any, random: str, new_levels: str) -> pd.Series:
         x, offset, index = fit.design.X, fit.design.offset, fit.design.index
         groups = tuple((f.codes, f.z) for f in fit.design.random)
     else:
-        new = fit.design.new(newdata)
+        new = fit.design.new(newdata, random=any(mask.any() for mask in chosen))
         x, offset, index, groups = new.X, new.offset, new.index, new.random
     out = x @ fit.optimum.beta
     if offset is not None:

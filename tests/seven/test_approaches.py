@@ -140,7 +140,10 @@ def test_order_of_rows_does_not_matter(seed: int) -> None:
     same(hd.approaches(data, "score", "edu", "classroom"), result("tutorial_score"))
 
 
-ODD = ["my score (%)", "class", "a:b|c+d ~ 'x' \"y\"", "2x", "x.y", "lambda", "größe", "np.log(x)", "C"]
+ODD = [
+    *("my score (%)", "class", "a:b|c+d ~ 'x' \"y\"", "2x", "x.y"),
+    *("lambda", "größe", "np.log(x)", "C"),
+]
 
 
 @pytest.mark.parametrize("shift", range(len(ODD)))
@@ -302,7 +305,8 @@ def test_more_parameters_than_rows_leave_the_others() -> None:
 def test_one_row_groups_are_reported() -> None:
     data = hd.load_dataset("classroom_scores")
     alone = pd.DataFrame({"classroom": ["c9"], "edu": [4.0], "score": [9.0]})
-    r = hd.approaches(pd.concat([data.astype({"classroom": str}), alone]), "score", "edu", "classroom")
+    more = pd.concat([data.astype({"classroom": str}), alone])
+    r = hd.approaches(more, "score", "edu", "classroom")
     assert r.two_stage.skipped == (("c9", "one row"),)
     assert r["hierarchical"].coef == pytest.approx(result("tutorial_score")["hierarchical"].coef)
 
@@ -351,6 +355,17 @@ def test_print_fits_a_terminal(case: str) -> None:
     for a in result(case):
         assert a.r_formula in str(a)
         assert a.label in texts[0]
+
+
+@settings(max_examples=20)
+@given(power=st.integers(-12, 12), seed=st.integers(0, 2**16))
+def test_print_fits_a_terminal_in_any_unit(power: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = {"y": rng.normal(size=24), "x": rng.normal(size=24), "g": rng.integers(0, 4, 24)}
+    data["y"] = data["y"] * 10.0**power
+    r = hd.approaches(data, "y", "x", "g")
+    texts = [str(r), *(str(a) for a in r)]
+    assert max(len(line) for text in texts for line in text.splitlines()) <= 80
 
 
 def test_html_shows_every_row_and_escapes_names() -> None:

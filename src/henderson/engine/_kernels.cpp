@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "cpp/factor_levels.hpp"
 #include "cpp/fit.hpp"
 #include "cpp/many.hpp"
 #include "cpp/rows.hpp"
@@ -195,6 +196,28 @@ nb::tuple evaluate(In3 root, In3 dense, Square within, long n, double log_weight
                           array_of(derivatives.hessian, {count, count}));
 }
 
+nb::tuple factorise(In3 root, In3 dense, Square within, Square m) {
+    const std::size_t j = root.shape(0), k = root.shape(1), q = dense.shape(2), p = q - 1;
+    need(k >= 1 && k <= static_cast<std::size_t>(MAX_SIZE), "1 to 8 effects per level");
+    need(root.shape(2) == k && dense.shape(0) == j && dense.shape(1) == k && q >= 1,
+         "root and dense do not belong together");
+    need(within.shape(0) == q && within.shape(1) == q, "within and dense do not belong together");
+    need(m.shape(0) == k && m.shape(1) == k, "the factor of Sigma has the wrong size");
+    NewArray gd({j, k, k}), f({j, k, q}), n_xy({q, q});
+    LevelFactors out{gd.data, f.data, n_xy.data, 0.0};
+    {
+        nb::gil_scoped_release release;
+        factor_levels(root.data(), dense.data(), m.data(), static_cast<long>(j),
+                      static_cast<int>(k), static_cast<int>(q), out);
+    }
+    for (std::size_t i = 0; i < q * q; i++) n_xy.data[i] += within.data()[i];
+    Value value;
+    const double log_xvx = solve_fixed(n_xy.data, static_cast<int>(p), value);
+    return nb::make_tuple(static_cast<int>(value.status), gd.array, f.array, n_xy.array,
+                          array_of(value.r_inverse, {p, p}), array_of(value.beta, {p}), value.rss,
+                          out.log_det, log_xvx);
+}
+
 nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
                   std::vector<TermIn> terms, std::optional<Square> start, RulesIn rules) {
     const std::size_t k = root.shape(1);
@@ -273,6 +296,7 @@ NB_MODULE(_kernels, m) {
     m.def("many", &many, "y"_a, "x"_a, "z"_a, "codes"_a, "n_levels"_a, "root_weights"_a.none(),
           "log_weights"_a, "reml"_a, "terms"_a, "start"_a.none(), "contrasts"_a, "rules"_a,
           "threads"_a);
+    m.def("factorise", &factorise, "root"_a, "dense"_a, "within"_a, "m"_a);
     m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
           "terms"_a, "start"_a.none(), "rules"_a);
 }

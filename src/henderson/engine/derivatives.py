@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, singledispatch
 
 import numpy as np
 
@@ -36,6 +36,13 @@ class Direction:
         e = np.zeros((size, size))
         e[self.i, self.j] = e[self.j, self.i] = 1.0
         return e
+
+
+@dataclass(frozen=True)
+class ResidualDirection:
+    """The internal parameter `number` of the residual covariance."""
+
+    number: int
 
 
 def gradient_blocks(f: Factorisation, reml: bool) -> tuple[np.ndarray, ...]:
@@ -170,6 +177,10 @@ class SecondOrder:
 
     def traces(self, reml: bool) -> np.ndarray:
         """tr(Q V_a Q V_b), (k, k): Q = P (REML) or V^-1 (ML)."""
+        return self.v_traces() - self._fixed_part() if reml else self.v_traces()
+
+    def v_traces(self) -> np.ndarray:
+        """tr(V^-1 V_a V^-1 V_b), (k, k)."""
         out = np.zeros((len(self.directions),) * 2)
         heads = self.of(0)
         if heads:
@@ -178,7 +189,7 @@ class SecondOrder:
             for t in range(1, s + 1):
                 self._put(out, s, t, self._tail_traces(s, t))
             self._put(out, s, 0, self._mixed_traces(s))
-        return out - self._fixed_part() if reml else out
+        return out
 
     def _fixed_part(self) -> np.ndarray:
         """tr(V^-1 V_a V^-1 V_b) - tr(P V_a P V_b) = 2 tr(C Q_ab) - tr(C N_a C N_b)."""
@@ -249,9 +260,15 @@ class SecondOrder:
         return np.array([[np.sum(self.matrices[b] * x) for x in sums] for b in self.of(s)])
 
 
+@singledispatch
+def second_order(f: Factorisation, directions: Sequence[Direction]) -> SecondOrder:
+    """The second-order blocks of any kind of factorisation."""
+    return SecondOrder(f, directions)
+
+
 def hessian(f: Factorisation, directions: Sequence[Direction], reml: bool) -> np.ndarray:
     """The exact second derivatives d_ab (k, k)."""
-    second = SecondOrder(f, directions)
+    second = second_order(f, directions)
     s2 = f.s2(reml)
     q = second.q / s2
     return (

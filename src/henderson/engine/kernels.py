@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from henderson.errors import FitError
+
 compiled: ModuleType | None
 try:
     from henderson.engine import _kernels
@@ -24,6 +26,20 @@ except ImportError:  # installed without a compiler
 
 ROTATIONS = {"full": 0, "diagonal": 1, "scalar": 2}
 MOST_COLUMNS = 64  # of X: beyond them BLAS is faster than the compiled Gram matrix
+
+FAILURES = {
+    1: "The fixed effects are not estimable: X'V^-1X is singular.",
+    2: (
+        "The model explains the response exactly: the residual variance is zero, "
+        "so there is nothing to estimate. Check for a duplicated or constant response."
+    ),
+}
+
+
+def check(status: int) -> None:
+    """Raise FitError for what the kernels found wrong; 0 is fine."""
+    if status in FAILURES:
+        raise FitError(FAILURES[status])
 
 
 def backend() -> Literal["c++", "numpy"]:
@@ -125,6 +141,38 @@ def reduce(
     parts = [(start, stop, ROTATIONS[rotation]) for start, stop, rotation in terms]
     found = compiled.reduce(y, x, z, codes, n_levels, weights, parts)
     return None if found is None else Reduced(*found)
+
+
+@dataclass(frozen=True)
+class LevelFactors:
+    """The mixed-model equations of one factor at one Sigma; names as in `criterion.Factorisation`.
+
+    r_inverse : (p, p), R^-1 with X'V^-1X = R'R.
+    status : 0, or why beta or y'Py do not exist: a key of `FAILURES`.
+    """
+
+    status: int
+    gd: np.ndarray
+    f: np.ndarray
+    n_xy: np.ndarray
+    r_inverse: np.ndarray
+    beta: np.ndarray
+    rss: float
+    log_v: float
+    log_xvx: float
+
+
+def factor_levels(
+    root: np.ndarray, dense: np.ndarray, within: np.ndarray, m: np.ndarray
+) -> LevelFactors | None:
+    """One factor's equations at Sigma = M M', from C (J, K, K), T (J, K, p + 1) and `within`.
+
+    None where this is not for the compiled kernels.
+    """
+    if compiled is None or not 1 <= root.shape[1] <= compiled.MAX_SIZE:
+        return None
+    arrays = (np.ascontiguousarray(a) for a in (root, dense, within, m))
+    return LevelFactors(*compiled.factorise(*arrays))
 
 
 def inverse_logdet(h: np.ndarray) -> tuple[np.ndarray, float]:

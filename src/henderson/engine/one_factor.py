@@ -15,19 +15,11 @@ import numpy as np
 from henderson.engine import kernels
 from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.parameters import Layout
-from henderson.engine.problem import Term
+from henderson.engine.problem import Grouping, Term
 from henderson.errors import FitError
 
 DIAGONAL = {"us": 0, "diag": 1}
 MOST_COLUMNS = 64  # of X: the sums for the Hessian grow with their square
-
-FAILURES = {
-    1: "The fixed effects are not estimable: X'V^-1X is singular.",
-    2: (
-        "The model explains the response exactly: the residual variance is zero, "
-        "so there is nothing to estimate. Check for a duplicated or constant response."
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ def fit(
     status, factor, value, *numbers = _compiled().fit(
         *_arrays(cross), cross.n, cross.log_weights, reml, codes_of(terms), m, rules.numbers
     )
-    check(status)
+    kernels.check(status)
     return Found(phi_of(terms, factor), value, *numbers)
 
 
@@ -112,7 +104,7 @@ def evaluate(cross: CrossProducts, layout: Layout, reml: bool, phi: np.ndarray) 
     status, *found = _compiled().evaluate(
         *_arrays(cross), cross.n, cross.log_weights, reml, terms, m
     )
-    check(status)
+    kernels.check(status)
     return Evaluation(*found)
 
 
@@ -130,12 +122,6 @@ def phi_of(terms: list[Term], factor: np.ndarray) -> np.ndarray:
     return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
 
 
-def check(status: int) -> None:
-    """Raise what the kernels found wrong."""
-    if status in FAILURES:
-        raise FitError(FAILURES[status])
-
-
 def _compiled() -> ModuleType:
     if kernels.compiled is None:
         raise FitError("This installation has no compiled kernels: `suits` says so beforehand.")
@@ -148,3 +134,61 @@ def _arrays(cross: CrossProducts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.ascontiguousarray(cross.dense),
         np.ascontiguousarray(cross.within_xy),
     )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Fits of many responses in standard coordinates; see `many.ManyFits`.
+
+    status : (m,) 0 or a key of `kernels.FAILURES`; y_scale, s2, value : (m,); coef, beta : (m, p);
+    r_inverse : (m, p, p), R^-1 with X'V^-1X = R'R; m : (m, K, K); df : (m, r).
+    """
+
+    status: np.ndarray
+    evaluations: np.ndarray
+    converged: np.ndarray
+    value: np.ndarray
+    y_scale: np.ndarray
+    s2: np.ndarray
+    coef: np.ndarray
+    beta: np.ndarray
+    r_inverse: np.ndarray
+    m: np.ndarray
+    df: np.ndarray
+
+
+def fit_columns(
+    y: np.ndarray,
+    x: np.ndarray,
+    grouping: Grouping,
+    *,
+    weights: np.ndarray | None,
+    log_weights: float,
+    reml: bool,
+    contrasts: np.ndarray,
+    rules: Rules,
+    threads: int,
+) -> Columns:
+    """Fit every column of y (n, m), in the caller's coordinates, on a design in standard ones.
+
+    contrasts : (r, p) for Satterthwaite's degrees of freedom, in standard coordinates.
+    """
+    found = _compiled().many(
+        y,
+        x,
+        grouping.z,
+        np.ascontiguousarray(grouping.codes, dtype=np.int64),
+        grouping.n_levels,
+        None if weights is None else np.sqrt(weights),
+        log_weights,
+        reml,
+        codes_of(list(grouping.terms)),
+        None,
+        np.ascontiguousarray(contrasts),
+        rules.numbers,
+        threads,
+    )
+    for name in ("status", "evaluations"):
+        found[name] = found[name].astype(int)
+    found["converged"] = found["converged"] != 0.0
+    return Columns(**found)

@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
+from henderson.covariance.residual.base import ResidualModel
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import CrossProducts, cross_products
-from henderson.engine.derivatives import SecondOrder, gradient_blocks, hessian
+from henderson.engine.dense import (
+    DenseFactorisation,
+    DenseProducts,
+    dense_products,
+    factorise_dense,
+)
+from henderson.engine.derivatives import gradient_blocks, hessian, second_order
 from henderson.engine.parameters import Layout
 from henderson.engine.problem import Standard
 from henderson.engine.trust_region import Descent, minimise
+
+Products = CrossProducts | DenseProducts
 
 # A descent stops when a full Newton step promises less than this.
 TOLERANCE = 1e-12
@@ -37,14 +47,17 @@ FAR = 30.0
 class Evaluated:
     """The criterion and its derivatives at one phi."""
 
-    cross: CrossProducts
+    cross: Products
     layout: Layout
     reml: bool
     phi: np.ndarray
 
     @cached_property
-    def factorisation(self) -> Factorisation:
-        return factorise(self.cross, self.layout.factors(self.phi))
+    def factorisation(self) -> Factorisation | DenseFactorisation:
+        factors = self.layout.factors(self.phi)
+        if isinstance(self.cross, DenseProducts):
+            return factorise_dense(self.cross, factors, self.layout.residual_part(self.phi))
+        return factorise(self.cross, factors)
 
     @cached_property
     def value(self) -> float:
@@ -57,17 +70,32 @@ class Evaluated:
 
     @cached_property
     def gradient(self) -> np.ndarray:
-        return self.layout.gradient(self.phi, self.d)
+        terms = self.layout.gradient(self.phi, self.d)
+        if not isinstance(self.factorisation, DenseFactorisation):
+            return terms
+        return np.concatenate([terms, self.factorisation.residual_gradient(self.reml)])
+
+    @cached_property
+    def jacobian(self) -> np.ndarray:
+        """d(what the layout's directions move)/dphi."""
+        return self.layout.jacobian(self.phi)
+
+    @cached_property
+    def curvature(self) -> np.ndarray:
+        """The part of the Hessian that comes from the curvature of V(phi)."""
+        terms = self.layout.curvature(self.phi, self.d)
+        if not isinstance(self.factorisation, DenseFactorisation):
+            return terms
+        return block_diag(terms, self.factorisation.residual_curvature(self.reml))
 
     @cached_property
     def hessian_sigma(self) -> np.ndarray:
-        """Second derivatives in the entries of Sigma along the layout's directions."""
+        """Second derivatives along the layout's directions, V taken as linear in them."""
         return hessian(self.factorisation, self.layout.directions, self.reml)
 
     @cached_property
     def hessian(self) -> np.ndarray:
-        jacobian = self.layout.jacobian(self.phi)
-        return jacobian.T @ self.hessian_sigma @ jacobian + self.layout.curvature(self.phi, self.d)
+        return self.jacobian.T @ self.hessian_sigma @ self.jacobian + self.curvature
 
     @cached_property
     def tangent(self) -> np.ndarray:
@@ -89,6 +117,9 @@ class Verdict:
     evaluations: int
 
 
+ONLY = Verdict(True, 0.0, 1.0, 1)
+
+
 @dataclass(frozen=True)
 class Optimum:
     """The fitted covariance parameters, in standard coordinates, with the way back.
@@ -97,14 +128,14 @@ class Optimum:
     """
 
     problem: Standard
-    cross: CrossProducts
+    cross: Products
     layout: Layout
     reml: bool
     at: Evaluated
     verdict: Verdict
 
     @property
-    def factorisation(self) -> Factorisation:
+    def factorisation(self) -> Factorisation | DenseFactorisation:
         return self.at.factorisation
 
     def place(self, factor: int) -> int:
@@ -180,31 +211,45 @@ class Optimum:
         return any(rank < size for rank, size in self.ranks)
 
 
-def optimise(problem: Standard, reml: bool, start: np.ndarray | None = None) -> Optimum:
-    """Minimise the criterion over the covariance parameters."""
-    cross = cross_products(problem)
-    return optimise_products(problem, cross, reml, start)
+def optimise(
+    problem: Standard,
+    reml: bool,
+    start: np.ndarray | None = None,
+    residual: ResidualModel | None = None,
+) -> Optimum:
+    """Minimise the criterion over the covariance parameters.
+
+    Parameters
+    ----------
+    start : phi of an earlier optimum of the same model.
+    residual : the structure of the residuals; independent with equal variances if None.
+    """
+    if residual is None:
+        return optimise_products(problem, cross_products(problem), reml, start)
+    return optimise_products(problem, dense_products(problem, residual), reml, start)
 
 
 def optimise_products(
-    problem: Standard, cross: CrossProducts, reml: bool, start: np.ndarray | None = None
+    problem: Standard, cross: Products, reml: bool, start: np.ndarray | None = None
 ) -> Optimum:
     """The same from cross-products that exist already; `start` is an earlier optimum's phi."""
     layout = Layout.of(problem.groupings, cross)
-    zero = Evaluated(cross, layout, reml, layout.zero())
-    if not layout.terms:
-        return Optimum(problem, cross, layout, reml, zero, Verdict(True, 0.0, 1.0, 1))
 
     def evaluate(phi: np.ndarray) -> Evaluated:
         return Evaluated(cross, layout, reml, phi)
 
-    prior = evaluate(layout.start([PRIOR * np.eye(k) for k in layout.sizes]))
-    phi = moment_start(prior) if start is None else start
-    descent = minimise(evaluate, evaluate(phi), tolerance=TOLERANCE)
-    count = 1 + descent.evaluations + (start is None)
-    descent, more = _compare_with_zero(evaluate, descent)
+    if not layout.directions:
+        return Optimum(problem, cross, layout, reml, evaluate(layout.zero()), ONLY)
+    count = 1
+    if start is None and layout.terms:
+        prior = evaluate(layout.start([PRIOR * np.eye(k) for k in layout.sizes]))
+        start, count = moment_start(prior), 2
+    first = evaluate(layout.zero() if start is None else start)
+    first_descent = minimise(evaluate, first, tolerance=TOLERANCE)
+    descent, more = _compare_with_zero(evaluate, first_descent)
     at = _snap(descent.point, evaluate)
-    return Optimum(problem, cross, layout, reml, at, _verdict(descent, at, count + more))
+    verdict = _verdict(descent, at, count + first_descent.evaluations + more)
+    return Optimum(problem, cross, layout, reml, at, verdict)
 
 
 def moment_start(prior: Evaluated) -> np.ndarray:
@@ -215,13 +260,13 @@ def moment_start(prior: Evaluated) -> np.ndarray:
     its solution is projected on the cone.
     """
     layout, f = prior.layout, prior.factorisation
-    second = SecondOrder(f, layout.directions)
+    second = second_order(f, layout.sigma_directions)
     residual = f.rss - float(second.sigma_entries @ second.q)
     forms = np.append(second.q, residual)
     gamma = np.linalg.lstsq(second.information, forms, rcond=1e-10)[0]
     s2 = max(gamma[-1], FLOOR * f.rss / f.nu(True))
     sigmas = [np.zeros((k, k)) for k in layout.sizes]
-    for d, value in zip(layout.directions, gamma[:-1] / s2, strict=True):
+    for d, value in zip(layout.sigma_directions, gamma[:-1] / s2, strict=True):
         sigmas[d.factor][d.i, d.j] = sigmas[d.factor][d.j, d.i] = value
     return layout.start([_off_boundary(s) for s in sigmas])
 
@@ -274,7 +319,7 @@ def _snap(point: Evaluated, evaluate) -> Evaluated:
         snapped.append((vectors * np.where(small, 0.0, values)) @ vectors.T)
     if not changed:
         return point
-    trial = evaluate(layout.start(snapped))
+    trial = evaluate(layout.start(snapped, layout.residual_part(point.phi)))
     return trial if trial.value <= point.value + 1e-8 else point
 
 

@@ -15,6 +15,8 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from henderson.errors import FitError
+
 
 class Point(Protocol):
     """An evaluated point: position, value, gradient, Hessian, and a scaled basis of its tangent space."""
@@ -122,8 +124,9 @@ def minimise(
         trial = evaluate(point.phi + model.basis @ step)
         count += 1
         noise = 1e-13 * (1.0 + abs(point.value))
-        ratio = (trial.value - point.value) / predicted if predicted < 0 else -1.0
-        if ratio > 1e-4 or abs(trial.value - point.value) <= noise:
+        change = _value(trial) - point.value
+        ratio = change / predicted if predicted < 0 else -1.0
+        if ratio > 1e-4 or abs(change) <= noise:
             if abs(predicted) <= noise and Model.at(trial).decrease >= model.decrease:
                 return Descent(point, count, model.convex, model.decrease)
             point, model = trial, Model.at(trial)
@@ -136,3 +139,11 @@ def minimise(
             if radius < 1e-12:
                 break
     return Descent(point, count, False, model.decrease)
+
+
+def _value(point: Point) -> float:
+    """The function's value, infinite where it is not defined: the step is then shortened."""
+    try:
+        return point.value
+    except FitError:
+        return np.inf

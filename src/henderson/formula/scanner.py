@@ -68,28 +68,20 @@ def scan(text: str) -> Scan:
     """Scan `text`; raises `FormulaError` where brackets or quotes do not match."""
     depths: list[int] = []
     kinds: list[str] = []
-    open_: list[tuple[int, str]] = []  # position and kind of what each open delimiter holds
-    i = 0
-    while i < len(text):
-        inside = open_[-1][1] if open_ else GRAMMAR
+    open_: list[tuple[int, str]] = []  # position of each open delimiter, kind of what it holds
+    escaped = False
+    for i, char in enumerate(text):
         quote = text[open_[-1][0]] if open_ and text[open_[-1][0]] in QUOTES else ""
-        char = text[i]
-        if (quote and char == quote) or (not quote and char in CLOSERS.values()):
+        closes = (char == quote if quote else char in CLOSERS.values()) and not escaped
+        if closes:
             _check_closes(text, i, open_)
             open_.pop()
-            inside = open_[-1][1] if open_ else GRAMMAR
-            depths.append(len(open_))
-        elif quote or (char not in QUOTES and char not in CLOSERS):
-            depths.append(len(open_))
-        else:
-            depths.append(len(open_))
-            open_.append((i, _kind_within(text, i, inside)))
+        inside = open_[-1][1] if open_ else GRAMMAR
+        depths.append(len(open_))
         kinds.append(inside)
-        i += 1
-        if quote and char == "\\" and i < len(text):
-            depths.append(len(open_))
-            kinds.append(inside)
-            i += 1
+        if not (quote or closes) and (char in QUOTES or char in CLOSERS):
+            open_.append((i, _kind_within(text, i, inside)))
+        escaped = char == "\\" and bool(quote) and not escaped
     if open_:
         raise error_at(text, f"'{text[open_[-1][0]]}' is never closed.", open_[-1][0])
     return Scan(text, tuple(depths), "".join(kinds))

@@ -13,7 +13,8 @@ with d_ab those of the criterion with beta profiled out too, so the inverse has 
     s2 C + s2 C F (d / 2)^-1 F' C s2,    C = (X'V^-1X)^-1,  F = (f_ba).
 
 The first term is the usual covariance. statsmodels' MixedLM reports the square roots of this sum
-(Lindstrom & Bates 1988, JASA 83, derive the Hessian); lme4 and this package's `bse` the first alone.
+(Lindstrom & Bates 1988, JASA 83, derive the Hessian); lme4 and this package's `bse` the first
+alone.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _is_singular(information: np.ndarray) -> bool:
 
 
 def _scores(at: Evaluated) -> np.ndarray:
-    """X'V^-1 V_a V^-1 r (p, k) for every entry a of the Sigmas (s2 cancels against that of s2 C)."""
+    """X'V^-1 V_a V^-1 r (p, k), a over the entries of the Sigmas; s2 cancels against s2 C's."""
     f, layout = at.factorisation, at.layout
     columns = [
         np.einsum("jkp,kl,jl->p", f.e[d.factor], d.matrix(layout.sizes[d.factor]), f.h[d.factor])
@@ -101,7 +102,7 @@ def _entries(at: Evaluated) -> np.ndarray:
     here = layout.jacobian(at.phi)
     if np.abs(here - basis @ (basis.T @ here)).max() > 1e-8 * max(1.0, np.abs(here).max()):
         raise FitError(
-            "The joint information is defined here for structures that are linear in their variances "
-            "and covariances ('us', 'diag'): use the standard errors of fit.bse."
+            "The joint information is defined here for structures that are linear in their "
+            "variances and covariances ('us', 'diag'): use the standard errors of fit.bse."
         )
     return basis

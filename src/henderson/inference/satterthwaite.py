@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.engine.derivatives import SecondOrder
+from henderson.engine.derivatives import second_order
 from henderson.engine.optimise import Optimum
 
 
@@ -65,11 +65,10 @@ def satterthwaite(optimum: Optimum) -> Satterthwaite:
     """The blocks of Satterthwaite's method at an optimum."""
     f, at, problem = optimum.factorisation, optimum.at, optimum.problem
     s2 = f.s2(optimum.reml)
-    second = SecondOrder(f, optimum.layout.directions)
+    second = second_order(f, optimum.layout.directions)
     observed = -second.traces(optimum.reml) + 2.0 / s2 * second.quadratic
-    jacobian = at.layout.jacobian(at.phi)
-    z = at.tangent
-    inner = z.T @ (jacobian.T @ observed @ jacobian + at.layout.curvature(at.phi, at.d)) @ z
+    jacobian, z = at.jacobian, at.tangent
+    inner = z.T @ (jacobian.T @ observed @ jacobian + at.curvature) @ z
     cross = z.T @ jacobian.T @ (second.q / s2)
     hessian = np.block(
         [[inner, cross[:, None]], [cross[None, :], np.array([[float(f.nu(optimum.reml))]])]]

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from henderson.seven.result import Approach, Approaches
 
 FIELDS = (
-    "key label rmse coef se stat stat_kind df p_value lower upper mse sse df_resid trust verdict "
-    "question equation r_formula notes available reason"
-).split()
+    *("key", "label", "rmse", "coef", "se", "stat", "stat_kind", "df", "p_value", "lower", "upper"),
+    *("mse", "sse", "df_resid", "trust", "verdict", "question", "equation", "r_formula", "notes"),
+    *("available", "reason"),
+)
 
 
 def approaches_dict(result: Approaches) -> dict[str, Any]:

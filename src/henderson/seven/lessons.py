@@ -103,11 +103,11 @@ def _gls(fit: Fit) -> str:
             f"With the estimated V of all {fit.nobs} rows put in by hand:"
         ),
         "",
-        f"{'':<16}{'beta by hand':>16}{'beta of the fit':>16}{'SE by hand':>14}{'SE of the fit':>14}",
+        f"{'':<16}{'beta by hand':>16}{'by the fit':>16}{'SE by hand':>16}{'by the fit':>16}",
     ]
     rows = zip(fit.params.items(), beta, np.sqrt(np.diag(cov)), fit.bse, strict=True)
     lines += [
-        f"{name[:15]:<16}{by_hand:>16.8f}{value:>16.8f}{se:>14.8f}{bse:>14.8f}"
+        f"{name[:15]:<16}{by_hand:>16.8f}{value:>16.8f}{se:>16.8f}{bse:>16.8f}"
         for (name, value), by_hand, se, bse in rows
     ]
     return "\n".join(lines)
@@ -160,7 +160,7 @@ def penalised(fit: Fit, penalty: float) -> tuple[np.ndarray, np.ndarray]:
 def _ridge(fit: Fit) -> Iterator[str]:
     tau2, factor = fit.varcorr()[fit.design.random[0].name].iloc[0, 0], fit.design.random[0]
     if tau2 <= 0.0:
-        yield fill("The variance of the groups is zero: the penalty is infinite, and all u are zero.")
+        yield fill("The variance of the groups is zero: the penalty is infinite, all u are zero.")
         return
     penalty = fit.scale / tau2
     yield fill(
@@ -183,7 +183,8 @@ def _shrinkage(fit: Fit, penalty: float, levels: list[str]) -> str:
     modes = fit.optimum.modes(0)[:, 0]
     head = f"{'':<14}{'n':>5}{'own mean':>12}{'n / (n + k)':>13}{'ridge u':>14}{'BLUP':>14}"
     lines = [
-        f"{level[:13]:<14}{n[j]:>5}{own[j]:>12.6f}{n[j] / (n[j] + penalty):>13.6f}{u[j]:>14.8f}{modes[j]:>14.8f}"
+        f"{level[:13]:<14}{n[j]:>5}{own[j]:>12.6f}{n[j] / (n[j] + penalty):>13.6f}"
+        f"{u[j]:>14.8f}{modes[j]:>14.8f}"
         for j, level in enumerate(levels)
     ]
     return "\n".join([head, *lines])

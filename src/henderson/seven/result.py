@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from henderson.inference.wald import Contrast
 
 Key = Literal[
-    "lm_global", "ancova_inter", "aggregation", "hierarchical", "lmm_inter", "ancova_full", "lmm_full"
+    "lm_global",
+    "ancova_inter",
+    "aggregation",
+    "hierarchical",
+    "lmm_inter",
+    "ancova_full",
+    "lmm_full",
 ]
 KEYS: tuple[Key, ...] = (
     "lm_global",
@@ -59,7 +65,7 @@ class Approach:
     average : the mean of the groups' slopes (ANCOVA-Full only), else None.
     equation, r_formula : the model in plain text, and as R writes it.
     notes : further sentences, about these data.
-    available, reason : False and why when the approach cannot be computed; the numbers are then NaN.
+    available, reason : False, and why, when the approach cannot be computed; the numbers are NaN.
     """
 
     key: Key
@@ -158,7 +164,7 @@ class Approaches:
     factor_levels : the two levels of a factor predictor, () for a numeric one.
     approaches : in the order of the table.
     n_dropped : rows left out because a value was missing.
-    slopes_differ_p : p-value of the likelihood ratio of LMM-Full against LMM-Inter (NaN if not both).
+    slopes_differ_p : p-value of LMM-Full against LMM-Inter by likelihood ratio (NaN if not both).
     """
 
     data: pd.DataFrame

@@ -52,21 +52,24 @@ def _table_line(a: Approach) -> str:
 def t_text(result: Approaches) -> str:
     """The t-test behind every row; Satterthwaite's df for the mixed models."""
     head = ["t-tests", "Coef", "SE", "t", "df", "p", "95 % from", "to"]
-    rows = [_t_cells(a.label, a.t_line) for a in result.approaches if a.t_line is not None]
-    first, *lines = columns([head, *rows])
-    return "\n".join([first, RULE, *lines, RULE])
+    found = [(a.label, a.t_line) for a in result.approaches if a.t_line is not None]
+    for digits in (4, 3, 2):
+        lines = columns([head, *(_t_cells(label, line, digits) for label, line in found)])
+        if len(lines[0]) <= WIDTH:
+            break
+    return "\n".join([lines[0], RULE, *lines[1:], RULE])
 
 
-def _t_cells(label: str, line: Contrast) -> list[str]:
+def _t_cells(label: str, line: Contrast, digits: int) -> list[str]:
     return [
         label,
-        f"{line.estimate:.5g}",
-        f"{line.std_error:.4g}",
-        f"{line.statistic:.3f}",
+        f"{line.estimate:.{digits + 1}g}",
+        f"{line.std_error:.{digits}g}",
+        f"{line.statistic:.{digits - 1}f}",
         f"{line.df:.2f}",
         p_value(line.p_value),
-        f"{line.lower:.4g}",
-        f"{line.upper:.4g}",
+        f"{line.lower:.{digits}g}",
+        f"{line.upper:.{digits}g}",
     ]
 
 
@@ -131,10 +134,12 @@ def test_line(line: Contrast) -> str:
 
 
 def number(value: float) -> str:
-    """Six decimals, or three digits with an exponent where they would show nothing."""
+    """Six decimals; six digits where these are too many, three where they would show nothing."""
     if np.isnan(value):
         return "-"
-    if value != 0.0 and not 1e-4 <= abs(value) < 1e6:
+    if abs(value) >= 1e5:
+        return f"{value:.6g}"
+    if 0.0 < abs(value) < 1e-4:
         return f"{value:#.3g}"
     return f"{value:.6f}"
 

@@ -80,8 +80,8 @@ def _aggregation(m: Models) -> Verdict:
         )
     against = "" if inside is None else f", against {inside.params[m.term]:.4g} within groups"
     return "no", (
-        f"It answers another question: {slope:.4g} is the {m.setting.slope} between {_groups(m)}{against}, "
-        f"on {_df(between.df_resid)}."
+        f"It answers another question: {slope:.4g} is the {m.setting.slope} between {_groups(m)}"
+        f"{against}, on {_df(between.df_resid)}."
     )
 
 
@@ -94,16 +94,20 @@ def _hierarchical(m: Models) -> Verdict:
         )
     if len(level1) < FEW_LEVELS:
         return "caution", (
-            f"Honest, but with {len(level1)} {m.setting.slope}s it has {_df(len(level1) - 1)} and little power."
+            f"Honest, but with {len(level1)} {m.setting.slope}s it has {_df(len(level1) - 1)} "
+            "and little power."
         )
     information = [_sum_of_squares(m.setting.x[m.setting.codes == j]) for j in _codes(m)]
     ratio = max(information) / min(information)
     if ratio >= UNEQUAL:
         return "caution", (
-            f"Every {m.setting.slope} weighs the same, though one group holds {ratio:.0f} times the "
-            "information of another: simple, but not the most precise."
+            f"Every {m.setting.slope} weighs the same, though one group holds {ratio:.0f} times "
+            "the information of another: simple, but not the most precise."
         )
-    return "yes", f"{len(level1)} {m.setting.slope}s of similar precision, and no assumption within groups."
+    return "yes", (
+        f"{len(level1)} {m.setting.slope}s of similar precision, and nothing assumed about how "
+        "groups differ."
+    )
 
 
 def _sum_of_squares(x: np.ndarray) -> float:
@@ -148,8 +152,8 @@ def _lmm_full(m: Models) -> Verdict:
         )
     if p >= LEVEL:
         return "caution", (
-            f"The data do not ask for {m.setting.slope}s that differ (likelihood ratio {ratio:.1f}, "
-            f"{p_text(p)}): safe, but less precise than LMM-Inter."
+            f"The data do not ask for {m.setting.slope}s that differ (likelihood ratio "
+            f"{ratio:.1f}, {p_text(p)}): safe, but less precise than LMM-Inter."
         )
     return _few(m, f"{m.setting.slope}s that differ are needed and allowed for")
 

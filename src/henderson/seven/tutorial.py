@@ -74,7 +74,8 @@ def _opening(result: Approaches) -> str:
 
 def _groups(result: Approaches) -> str:
     """Rows and means per group."""
-    head = f"{result.group:<14}{'n':>5}{'mean ' + result.predictor:>14}{'mean ' + result.outcome:>14}"
+    x, y = f"mean {result.predictor}", f"mean {result.outcome}"
+    head = f"{result.group:<14}{'n':>5}{x:>14}{y:>14}"
     counts = result.data[result.group].value_counts()
     lines = [
         f"{level!s:<14}{counts[level]:>5}{row[result.predictor]:>14.3f}{row[result.outcome]:>14.3f}"

@@ -68,14 +68,14 @@ def _regression(level: Any, x: np.ndarray, y: np.ndarray) -> GroupSlope:
 
 def _level2(level1: list[GroupSlope]) -> tuple[Any, str]:
     if len(level1) < 2:
-        return None, f"{len(level1)} groups have a slope of their own; a mean with an error needs two."
+        return None, f"{len(level1)} group can be fitted alone; a mean with an error needs two."
     return attempt("slope ~ 1", pd.DataFrame({"slope": [g.slope for g in level1]}))
 
 
 def _between(s: Setting, means: pd.DataFrame) -> tuple[Any, str]:
     x = means[s.predictor].to_numpy()
     if len(means) < 3:
-        return None, f"{len(means)} groups give {len(means)} means: a line through them has no error."
+        return None, "2 groups give 2 means: a line through them has no error."
     if constant(x):
         return None, (
             f"Every group has the same mean of {s.predictor} ({x[0]:g}): "

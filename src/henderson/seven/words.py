@@ -82,8 +82,8 @@ _QUESTIONS: dict[Key, str] = {
         "intercepts that are unrelated to {X}, and one {slope}."
     ),
     "ancova_full": (
-        "A separate line for each of the {J} groups ({g}): the coefficient is the {slope} of {x} in "
-        "the reference group alone."
+        "A separate line for each of the {J} groups ({g}): the coefficient is the {slope} of {x} "
+        "in the reference group alone."
     ),
     "lmm_full": (
         "The mean {slope} of {x} in a population of {g} whose intercepts and {slope}s both vary: "

@@ -81,10 +81,6 @@ def test_text(result: TestResult) -> str:
     return "\n".join(parts)
 
 
-# Test collectors take this for a test by its name.
-test_text.__test__ = False  # type: ignore[attr-defined]
-
-
 def joint_test(result: TestResult) -> str:
     """The F-test of all rows in one line; chi-square where df are infinite."""
     p = p_value(result.p_value).removeprefix("<")

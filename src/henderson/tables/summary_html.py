@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from henderson.tables.console import varcorr_grid
+from henderson.tables.layout import Grid, clean
 from henderson.tables.summary_text import (
     coefficient_grid,
     correlation_grid,
@@ -18,15 +19,19 @@ from henderson.tables.summary_text import (
 )
 
 if TYPE_CHECKING:
-    from henderson.tables.layout import Grid
     from henderson.tables.summary import Summary
+
+
+def html(text: object) -> str:
+    """Text with markup and control characters escaped."""
+    return escape(clean(text))
 
 
 def grid_html(grid: Grid, kind: str, caption: str = "") -> str:
     """A `<table>` of class `henderson-{kind}`; label cells are row headings."""
     head = _row(grid.header, "th scope='col'", len(grid.header))
     body = "\n".join(_row(row, "th scope='row'", grid.labels) for row in grid.rows)
-    title = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    title = f"<caption>{html(caption)}</caption>\n" if caption else ""
     return (
         f'<table class="henderson-{kind}">\n{title}'
         f"<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
@@ -36,7 +41,7 @@ def grid_html(grid: Grid, kind: str, caption: str = "") -> str:
 def _row(cells: Sequence[str], heading: str, headings: int) -> str:
     tags = [heading.replace("'", '"') if i < headings else "td" for i in range(len(cells))]
     inner = "".join(
-        f"<{tag}>{escape(cell.strip())}</{tag.split()[0]}>"
+        f"<{tag}>{html(cell.strip())}</{tag.split()[0]}>"
         for tag, cell in zip(tags, cells, strict=True)
     )
     return f"<tr>{inner}</tr>"
@@ -45,8 +50,8 @@ def _row(cells: Sequence[str], heading: str, headings: int) -> str:
 def summary_html(s: Summary) -> str:
     """The whole summary as one `<section>`."""
     parts = [
-        f'<p class="henderson-title">{escape(s.title)}</p>',
-        f"<p>Formula: <code>{escape(s.formula)}</code><br>Data: {escape(s.data)}</p>",
+        f'<p class="henderson-title">{html(s.title)}</p>',
+        f"<p>Formula: <code>{html(s.formula)}</code><br>Data: {html(s.data)}</p>",
         _likelihood(s),
         grid_html(residual_grid(s), "residuals", _residual_caption(s)),
         *_random(s),
@@ -90,11 +95,11 @@ def _fixed(s: Summary) -> list[str]:
 
 
 def _lines(lines: Sequence[str]) -> list[str]:
-    return [f"<p>{escape(line)}</p>" for line in lines]
+    return [f"<p>{html(line)}</p>" for line in lines]
 
 
 def _notes(s: Summary) -> str:
     if not s.notes:
         return ""
-    items = "\n".join(f"<li>{escape(str(note))}</li>" for note in s.notes)
+    items = "\n".join(f"<li>{html(note)}</li>" for note in s.notes)
     return f'<ul class="henderson-notes">\n{items}\n</ul>'

@@ -99,6 +99,37 @@ struct Value {
     std::vector<double> beta, r_inverse;  // (p,), (p, p): R^-1 with X'V^-1X = R'R
 };
 
+// beta, R^-1 and y'Py from [X y]'V^-1[X y] (p + 1, p + 1); the value is log|X'V^-1X|.
+inline double solve_fixed(const double* schur, int p, Value& out) {
+    const int q = p + 1;
+    std::vector<double> lower(p * p);
+    out.beta.assign(p, 0.0);
+    out.r_inverse.resize(p * p);
+    for (int i = 0; i < p; i++)
+        for (int j = 0; j < p; j++) lower[i * p + j] = schur[i * q + j];
+    if (!cholesky(lower.data(), p, lower.data())) {
+        out.status = Status::singular_x;
+        return 0.0;
+    }
+    double log_det = 0.0;
+    for (int i = 0; i < p; i++) log_det += 2.0 * std::log(lower[i * p + i]);
+    inverse_transposed(lower.data(), p, out.r_inverse.data());
+    for (int c = 0; c < p; c++) {
+        double score = 0.0;
+        for (int i = 0; i <= c; i++) score += out.r_inverse[i * p + c] * schur[i * q + p];
+        for (int i = 0; i <= c; i++) out.beta[i] += out.r_inverse[i * p + c] * score;
+    }
+    // the quadratic form of (-beta, 1): no cancellation in the cross term's square
+    out.rss = 0.0;
+    for (int i = 0; i < q; i++) {
+        double row = schur[i * q + p];
+        for (int j = 0; j < p; j++) row -= schur[i * q + j] * out.beta[j];
+        out.rss += (i < p ? -out.beta[i] : 1.0) * row;
+    }
+    if (!(out.rss > 0.0)) out.status = Status::explained;
+    return log_det;
+}
+
 // d: dd/dSigma (K, K); hessian: d_ab along the directions; the rest are the sums they come from.
 struct Derivatives {
     std::vector<double> d, hessian;
@@ -110,7 +141,7 @@ class OneFactor {
     // within: what [X y]'[X y] has that is orthogonal to Z, (p + 1, p + 1).
     OneFactor(const Model& model, const double* shared)
         : model_(model), within_((model.p + 1) * (model.p + 1)),
-          schur_(within_.size()), lower_(model.p * model.p), products_(triangle(model.p + 1)),
+          schur_(within_.size()), products_(triangle(model.p + 1)),
           work_(level_work(model.p, model.size)) {
         levels_.blocks = block_count(model);
         levels_.size = model.size;
@@ -139,7 +170,7 @@ class OneFactor {
                 schur_[i * q + j] = within_[i * q + j] + products_[packed(i, j)];
         out.status = Status::fine;
         out.value = NAN;
-        const double log_xvx = solve_fixed(out);
+        const double log_xvx = solve_fixed(schur_.data(), p, out);
         if (out.status != Status::fine) return;
         const double nu = static_cast<double>(reml ? model_.n - p : model_.n);
         out.s2 = out.rss / nu;
@@ -197,38 +228,6 @@ class OneFactor {
     // Sums restart every so many blocks, so that rounding does not grow with their number.
     static constexpr long SLAB = 1024;
 
-    // beta, R^-1 and y'Py from the Schur complement; the value is log|X'V^-1X|.
-    double solve_fixed(Value& out) const {
-        const int p = model_.p, q = p + 1;
-        out.beta.resize(p);
-        out.r_inverse.resize(p * p);
-        std::vector<double>& lower = lower_;
-        for (int j = 0; j < p; j++)
-            for (int i = 0; i < p; i++) lower[i * p + j] = schur_[i * q + j];
-        if (!cholesky(lower.data(), p, lower.data())) {
-            out.status = Status::singular_x;
-            return 0.0;
-        }
-        double log_det = 0.0;
-        for (int i = 0; i < p; i++) log_det += 2.0 * std::log(lower[i * p + i]);
-        inverse_transposed(lower.data(), p, out.r_inverse.data());
-        std::fill(out.beta.begin(), out.beta.end(), 0.0);
-        for (int c = 0; c < p; c++) {
-            double score = 0.0;
-            for (int i = 0; i <= c; i++) score += out.r_inverse[i * p + c] * schur_[i * q + p];
-            for (int i = 0; i <= c; i++) out.beta[i] += out.r_inverse[i * p + c] * score;
-        }
-        // the quadratic form of (-beta, 1): no cancellation in the cross term's square
-        out.rss = 0.0;
-        for (int i = 0; i < q; i++) {
-            double row = schur_[i * q + p];
-            for (int j = 0; j < p; j++) row -= schur_[i * q + j] * out.beta[j];
-            out.rss += (i < p ? -out.beta[i] : 1.0) * row;
-        }
-        if (!(out.rss > 0.0)) out.status = Status::explained;
-        return log_det;
-    }
-
     void assemble(const Value& at, Derivatives& s) const {
         const int k = model_.size, p = model_.p, count = model_.count();
         s.d.resize(k * k);
@@ -254,7 +253,7 @@ class OneFactor {
     const Model& model_;
     Levels levels_;
     std::vector<double> within_;
-    mutable std::vector<double> schur_, lower_, products_;
+    mutable std::vector<double> schur_, products_;
     Doubles work_;
 };
 

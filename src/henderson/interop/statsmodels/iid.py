@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.covariance.base import Rotation, register
+from henderson.covariance.base import SMALL, Rotation, register
 
 
 @register("iid")
@@ -44,4 +44,4 @@ class Identical:
         return np.array([[2.0 * float(np.trace(d))]])
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
-        return np.eye(1)
+        return np.sqrt(phi[:, None] ** 2 + SMALL)

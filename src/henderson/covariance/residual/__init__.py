@@ -1,0 +1,1 @@
+"""Covariance structures of the residuals: correlation within groups, variance along covariates."""

@@ -1,0 +1,181 @@
+"""Many responses on one design: one factor in compiled threads, anything else in a loop.
+
+Bootstrap refits, simulation studies and mass-univariate analyses (one model for each gene, voxel
+or channel) share X, Z and the levels; only the response changes. With one grouping factor and free
+or diagonal covariances the compiled kernels make what is shared once and fit each response in
+microseconds. The loop over `optimise` gives the same numbers for every other model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from henderson.engine import kernels, one_factor
+from henderson.engine.optimise import RULES, Optimum, optimise
+from henderson.engine.problem import Grouping, Standard, standardise
+from henderson.errors import FitError
+
+
+@dataclass(frozen=True)
+class ManyFits:
+    """One fit per response, in the caller's coordinates; NaN in the rows of failed ones.
+
+    beta, se : (m, p) fixed effects and their standard errors.
+    sigma2 : (m,) residual variances; criterion : (m,), -2 log-likelihood or REML criterion.
+    sigmas : one (m, K, K) per factor, relative to sigma2.
+    df : (m, r) Satterthwaite's degrees of freedom of the contrasts asked for.
+    evaluations : (m,); converged : (m,).
+    failures : what is wrong with a response, by its position.
+    """
+
+    beta: np.ndarray
+    se: np.ndarray
+    sigma2: np.ndarray
+    criterion: np.ndarray
+    sigmas: tuple[np.ndarray, ...]
+    df: np.ndarray
+    evaluations: np.ndarray
+    converged: np.ndarray
+    failures: dict[int, str]
+
+
+def fit_many(
+    y: np.ndarray,
+    x: np.ndarray,
+    groupings: Sequence[Grouping],
+    weights: np.ndarray | None,
+    reml: bool,
+    *,
+    contrasts: np.ndarray | None = None,
+    threads: int = 1,
+) -> ManyFits:
+    """Fit every column of y (n, m) on the same x (n, p), factors and weights (n,).
+
+    Parameters
+    ----------
+    contrasts : rows (r, p), of which Satterthwaite's degrees of freedom are wanted.
+    threads : how many to use; the numbers do not depend on it.
+
+    Raises
+    ------
+    FitError : the design itself cannot be fitted. What is wrong with single responses is told in
+        `failures`.
+    """
+    rows = np.zeros((0, x.shape[1])) if contrasts is None else np.asarray(contrasts, dtype=float)
+    if suits(x, groupings):
+        return _compiled(y, x, groupings[0], weights, reml, rows, threads)
+    return _looped(y, x, groupings, weights, reml, rows)
+
+
+def suits(x: np.ndarray, groupings: Sequence[Grouping]) -> bool:
+    """Whether the compiled kernels cover a design."""
+    return (
+        kernels.compiled is not None
+        and len(groupings) == 1
+        and 1 <= groupings[0].size <= kernels.compiled.MAX_SIZE
+        and x.shape[1] <= one_factor.MOST_COLUMNS
+        and all(t.structure.name in one_factor.DIAGONAL for t in groupings[0].terms)
+    )
+
+
+def _compiled(
+    y: np.ndarray,
+    x: np.ndarray,
+    grouping: Grouping,
+    weights: np.ndarray | None,
+    reml: bool,
+    contrasts: np.ndarray,
+    threads: int,
+) -> ManyFits:
+    n, p = x.shape
+    shared = _shared(x, grouping, weights)
+    (standard,) = shared.groupings
+    back = np.linalg.inv(shared.r_x)
+    found = one_factor.fit_columns(
+        np.asarray(y, dtype=float),
+        shared.x,
+        standard,
+        weights=weights,
+        log_weights=shared.log_weights,
+        reml=reml,
+        contrasts=contrasts @ back,
+        rules=RULES,
+        threads=threads,
+    )
+    scale = found.y_scale[:, None]
+    rows = np.einsum("pq,mqr->mpr", back, found.r_inverse)
+    nu = n - p if reml else n
+    constant = 2.0 * float(np.log(np.abs(np.diag(shared.r_x))).sum()) if reml else 0.0
+    root = np.linalg.inv(shared.r_z[0]) @ found.m
+    failed = np.flatnonzero(found.status)
+    good = found.status == 0
+    with np.errstate(divide="ignore"):
+        criterion = found.value + 2.0 * nu * np.log(found.y_scale) + constant
+    return ManyFits(
+        beta=np.where(good[:, None], (found.coef + scale * found.beta) @ back.T, np.nan),
+        se=scale * np.sqrt(found.s2[:, None] * np.einsum("mpr,mpr->mp", rows, rows)),
+        sigma2=found.s2 * found.y_scale**2,
+        criterion=criterion,
+        sigmas=(root @ root.swapaxes(1, 2),),
+        df=found.df,
+        evaluations=found.evaluations,
+        converged=found.converged,
+        failures={int(i): kernels.FAILURES[int(found.status[i])] for i in failed},
+    )
+
+
+def _shared(x: np.ndarray, grouping: Grouping, weights: np.ndarray | None) -> Standard:
+    """The design in standard coordinates, which do not depend on the response."""
+    anything = np.random.default_rng(0).normal(size=len(x))
+    return standardise(anything, x, [grouping], weights)
+
+
+def _looped(
+    y: np.ndarray,
+    x: np.ndarray,
+    groupings: Sequence[Grouping],
+    weights: np.ndarray | None,
+    reml: bool,
+    contrasts: np.ndarray,
+) -> ManyFits:
+    """The same by one fit after the other: the twin of `_compiled`, and for every other model."""
+    p, m = x.shape[1], y.shape[1]
+    out = ManyFits(
+        beta=np.full((m, p), np.nan),
+        se=np.full((m, p), np.nan),
+        sigma2=np.full(m, np.nan),
+        criterion=np.full(m, np.nan),
+        sigmas=tuple(np.full((m, g.size, g.size), np.nan) for g in groupings),
+        df=np.full((m, len(contrasts)), np.nan),
+        evaluations=np.zeros(m, dtype=int),
+        converged=np.zeros(m, dtype=bool),
+        failures={},
+    )
+    for i in range(m):
+        try:
+            optimum = optimise(standardise(y[:, i], x, groupings, weights), reml)
+        except FitError as error:
+            out.failures[i] = str(error)
+            continue
+        _record(out, i, optimum, contrasts)
+    return out
+
+
+def _record(out: ManyFits, i: int, optimum: Optimum, contrasts: np.ndarray) -> None:
+    """Write one optimum into row i."""
+    out.beta[i] = optimum.beta
+    out.se[i] = np.sqrt(np.diag(optimum.cov_beta))
+    out.sigma2[i] = optimum.sigma2
+    out.criterion[i] = optimum.criterion
+    for to, sigma in zip(out.sigmas, optimum.sigmas, strict=True):
+        to[i] = sigma
+    out.evaluations[i] = optimum.verdict.evaluations
+    out.converged[i] = optimum.verdict.converged
+    if len(contrasts):
+        from henderson.inference.satterthwaite import satterthwaite
+
+        blocks = satterthwaite(optimum)
+        out.df[i] = [blocks.df(row) for row in contrasts]

@@ -1,0 +1,192 @@
+"""Random effects: caterpillar, shrinkage, and their quantiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from henderson.errors import DesignError, did_you_mean
+from henderson.inference.wald import t_quantile
+from henderson.plots.marks import line
+from henderson.plots.quantiles import normal_quantiles
+from henderson.plots.residuals import level_size, level_ticks
+from henderson.plots.style import (
+    BAND,
+    BLUE,
+    INK,
+    MUTED,
+    REST,
+    VERMILION,
+    canvas,
+    dress,
+    short,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from henderson.design import RandomFactor
+    from henderson.fit import Fit
+
+# Intervals of more levels than this are drawn as one band.
+MOST_BARS = 80
+
+
+def caterpillar(
+    fit: Fit, group: str | None = None, effect: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Conditional modes of one effect, in order, with 95 % intervals from their variances."""
+    factor, k = choose(fit, group, effect)
+    name = factor.names[k]
+    modes = fit.ranef()[factor.name].to_numpy()[:, k]
+    sd = np.sqrt(np.maximum(fit.condvar()[factor.name][:, k, k], 0.0))
+    reach = t_quantile(0.975, np.inf) * sd
+    order = np.argsort(modes, kind="stable")
+    ax = canvas(ax, (4.6, min(max(1.4 + 0.2 * len(modes), 2.4), 6.0)))
+    ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
+    _whiskers(ax, modes[order], reach[order])
+    level_ticks(ax, [factor.levels[j] for j in order])
+    dress(ax, f"{name} of {factor.name}: difference from the population", factor.name)
+    level_size(ax, len(modes))
+    ax.set_ylim(-0.7, len(modes) - 0.3)
+    return ax
+
+
+def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray) -> None:
+    at = np.arange(len(modes))
+    if len(modes) > MOST_BARS:
+        ax.fill_betweenx(at, modes - reach, modes + reach, color=BAND, linewidth=0.0, gid="intervals")
+        line(ax, modes, at, color=BLUE, gid="modes")
+        return
+    ax.hlines(at, modes - reach, modes + reach, color=REST, linewidth=1.6, gid="intervals")
+    ax.plot(modes, at, linestyle="none", marker="o", markersize=4.5, color=BLUE, gid="modes")
+
+
+def shrinkage(
+    fit: Fit,
+    group: str | None = None,
+    effects: tuple[str, str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """How far each level's own estimate is drawn to the population's.
+
+    With one effect, own estimates and modes on a line per level. With two, arrows in their plane,
+    and the ellipses that hold 50 and 95 % of the population.
+    """
+    first, second = effects or (None, None)
+    factor, k = choose(fit, group, first)
+    own = own_estimates(fit, factor)
+    modes = fit.ranef()[factor.name].to_numpy()
+    if len(factor.names) == 1:
+        return _shrunk_on_a_line(own[:, 0], modes[:, 0], factor, canvas(ax, (4.6, 4.2)))
+    other = choose(fit, factor.name, second)[1] if second else next(i for i in (0, 1) if i != k)
+    pair = [k, other]
+    cov = fit.varcorr()[factor.name].to_numpy()[np.ix_(pair, pair)]
+    return _shrunk_in_a_plane(own[:, pair], modes[:, pair], cov, factor, pair, canvas(ax, (4.6, 4.2)))
+
+
+def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes) -> Axes:
+    order = np.argsort(modes, kind="stable")
+    at = np.arange(len(order))
+    ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
+    ax.hlines(at, own[order], modes[order], color=REST, linewidth=1.2, zorder=1.5, gid="moves")
+    ax.plot(
+        own[order], at, linestyle="none", marker="o", markersize=4.5, markerfacecolor="none",
+        markeredgecolor=VERMILION, label="own estimate", gid="own",
+    )  # fmt: skip
+    ax.plot(
+        modes[order], at, linestyle="none", marker="o", markersize=4.5, color=BLUE,
+        label="in the model", gid="modes",
+    )  # fmt: skip
+    level_ticks(ax, [factor.levels[j] for j in order])
+    _key_above(ax)
+    dress(ax, f"{factor.names[0]} of {factor.name}: difference from the population", factor.name)
+    level_size(ax, len(order))
+    return ax
+
+
+def _shrunk_in_a_plane(
+    own: np.ndarray, modes: np.ndarray, cov: np.ndarray, factor: Any, pair: list[int], ax: Axes
+) -> Axes:
+    for share in (0.5, 0.95):
+        ax.plot(*ellipse(cov, share).T, color=MUTED, linewidth=0.9, zorder=1.2, gid="ellipse")
+    for start, end in zip(own, modes, strict=True):
+        if np.isfinite(start).all():
+            ax.plot(*np.stack([start, end]).T, color=REST, linewidth=1.0, zorder=1.5, gid="moves")
+    ax.plot(
+        *own.T, linestyle="none", marker="o", markersize=5, markerfacecolor="none",
+        markeredgecolor=VERMILION, label="own estimate", gid="own",
+    )  # fmt: skip
+    ax.plot(
+        *modes.T, linestyle="none", marker="o", markersize=5, color=BLUE, label="in the model",
+        gid="modes",
+    )  # fmt: skip
+    _key_above(ax)
+    first, second = (f"{short(factor.names[i])} of {short(factor.name)}" for i in pair)
+    return dress(ax, first, second)
+
+
+def _key_above(ax: Axes) -> None:
+    ax.legend(
+        frameon=False, fontsize=9.0, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2,
+        labelcolor=INK, borderaxespad=0.2, handletextpad=0.3,
+    )  # fmt: skip
+
+
+def own_estimates(fit: Fit, factor: RandomFactor) -> np.ndarray:
+    """Each level's effects (J, K) by least squares from its own rows, the fixed effects given.
+
+    NaN for a level whose rows do not determine them.
+    """
+    t = next(i for i, f in enumerate(fit.design.random) if f.name == factor.name)
+    modes = fit.optimum.modes(t)[factor.codes]
+    rest = fit.resid.to_numpy() + np.einsum("nk,nk->n", factor.z, modes)
+    weights = np.ones(fit.nobs) if fit.design.weights is None else fit.design.weights
+    levels, k = len(factor.levels), factor.z.shape[1]
+    gram, right = np.zeros((levels, k, k)), np.zeros((levels, k))
+    np.add.at(gram, factor.codes, weights[:, None, None] * factor.z[:, :, None] * factor.z[:, None])
+    np.add.at(right, factor.codes, (weights * rest)[:, None] * factor.z)
+    known = np.linalg.matrix_rank(gram, hermitian=True) == k
+    out = np.full((levels, k), np.nan)
+    out[known] = np.linalg.solve(gram[known], right[known][..., None])[..., 0]
+    return out
+
+
+def ellipse(cov: np.ndarray, share: float, count: int = 121) -> np.ndarray:
+    """Points (count, 2) around the region that holds a share of N(0, cov)."""
+    radius = np.sqrt(-2.0 * np.log1p(-share))
+    values, vectors = np.linalg.eigh(cov)
+    angle = np.linspace(0.0, 2.0 * np.pi, count)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return radius * circle * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+
+
+def random_quantiles(
+    fit: Fit, group: str | None = None, effect: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Normal quantile plot of the conditional modes of one effect."""
+    factor, k = choose(fit, group, effect)
+    modes = fit.ranef()[factor.name].to_numpy()[:, k]
+    return normal_quantiles(modes, ax, f"{factor.names[k]} of {factor.name}")
+
+
+def choose(fit: Fit, group: str | None, effect: str | None) -> tuple[RandomFactor, int]:
+    """A grouping factor (the first unless named) and the number of one of its effects.
+
+    Raises
+    ------
+    DesignError : the fit has no random effects, or none of that name.
+    """
+    factors = {f.name: f for f in fit.design.random}
+    if not factors:
+        raise DesignError(
+            "This model has no random effects to draw: add a term such as (1 | group)."
+        )
+    if group is not None and group not in factors:
+        raise DesignError(f"There is no grouping factor '{group}': {did_you_mean(group, factors)}")
+    factor = factors[group] if group is not None else next(iter(factors.values()))
+    if effect is not None and effect not in factor.names:
+        hint = did_you_mean(effect, factor.names)
+        raise DesignError(f"{factor.name} has no random effect '{effect}': {hint}")
+    return factor, 0 if effect is None else factor.names.index(effect)
