@@ -9,7 +9,9 @@ several other starts. Run: python benchmarks/random_designs.py [--count 1000] [-
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,21 +80,24 @@ def _grouping(codes: np.ndarray, widths: list[int], rng: np.random.Generator) ->
     z = np.column_stack([np.ones(n)] + [rng.normal(size=n) + shift for _ in range(size - 1)])
     ends = np.cumsum([0, *widths])
     terms = tuple(
-        Term(slice(int(a), int(b)), make_structure("us", int(b - a)))
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
+        Term(slice(int(a), int(b)), make_structure("us", int(b - a))) for a, b in pairwise(ends)
     )
     return Grouping(codes, int(codes.max()) + 1, z, terms)
 
 
 def _response(x, groupings, factor, weights, rng) -> np.ndarray:
-    y = 10.0 + x[:, 1] / factor + rng.normal(size=len(x)) / np.sqrt(
-        1.0 if weights is None else weights
+    y = (
+        10.0
+        + x[:, 1] / factor
+        + rng.normal(size=len(x)) / np.sqrt(1.0 if weights is None else weights)
     )
     for g in groupings:
         rank = int(rng.integers(0, g.size + 1))
         root = rng.normal(size=(g.size, rank)) * rng.choice([0.1, 0.5, 2.0])
         effects = rng.normal(size=(g.n_levels, rank)) @ root.T
-        y = y + np.einsum("nk,nk->n", g.z / np.r_[1.0, np.full(g.size - 1, factor)], effects[g.codes])
+        y = y + np.einsum(
+            "nk,nk->n", g.z / np.r_[1.0, np.full(g.size - 1, factor)], effects[g.codes]
+        )
     return y
 
 
@@ -128,22 +133,32 @@ def main() -> None:
 def report(rows: list[tuple[Case, Optimum, float]]) -> None:
     counts = np.array([o.verdict.evaluations for _, o, _ in rows])
     gaps = np.array([g for *_, g in rows])
-    share = lambda flags: f"{100 * np.mean(flags):.0f} %"  # noqa: E731
-    print(f"{len(rows)} designs: singular {share([o.is_singular for _, o, _ in rows])}, "
-          f"crossed {share([c.kind == 'crossed' for c, _, _ in rows])}, "
-          f"scaled {share([c.scaled for c, _, _ in rows])}, "
-          f"weighted {share([c.weighted for c, _, _ in rows])}")
-    print("evaluations: median %d, 90 %% %d, 99 %% %d, max %d; at most 10: %.1f %%" % (
-        *np.quantile(counts, [0.5, 0.9, 0.99, 1.0]), 100 * np.mean(counts <= 10)))
+    cases = [c for c, *_ in rows]
+    print(
+        f"{len(rows)} designs: singular {_share(o.is_singular for _, o, _ in rows)}, "
+        f"crossed {_share(c.kind == 'crossed' for c in cases)}, "
+        f"scaled {_share(c.scaled for c in cases)}, weighted {_share(c.weighted for c in cases)}"
+    )
+    median, ninety, hundredth, most = np.quantile(counts, [0.5, 0.9, 0.99, 1.0])
+    print(
+        f"evaluations: median {median:.0f}, 90 % {ninety:.0f}, 99 % {hundredth:.0f}, "
+        f"max {most:.0f}; at most 10: {_share(counts <= 10)}"
+    )
     print(f"not converged: {sum(not o.verdict.converged for _, o, _ in rows)}")
-    print(f"above the lowest of the other starts by more than 1e-7: {(gaps > 1e-7).sum()}, "
-          f"worst {gaps.max():.2g}")
+    above = int((gaps > 1e-7).sum())
+    print(f"above the lowest of the other starts by > 1e-7: {above}, worst {gaps.max():.2g}")
     print("\nthe ten worst, by gap and by evaluations")
-    order = np.lexsort((-counts, -np.maximum(gaps, 1e-7)))[:10]
-    for i in order:
+    for i in np.lexsort((-counts, -np.maximum(gaps, 1e-7)))[:10]:
         case, optimum, gap = rows[i]
-        print(f"  #{case.number:<5} {case.kind:<8} n={optimum.cross.n:<5} sizes={optimum.cross.sizes} "
-              f"evaluations={counts[i]} gap={gap:.2g} singular={optimum.is_singular}")
+        print(
+            f"  #{case.number:<5} {case.kind:<8} n={optimum.cross.n:<5} "
+            f"sizes={optimum.cross.sizes} evaluations={counts[i]} gap={gap:.2g} "
+            f"singular={optimum.is_singular}"
+        )
+
+
+def _share(flags: Iterable[bool]) -> str:
+    return f"{100 * np.mean(list(flags)):.1f} %"
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ class Fit:
     design : the data as matrices.
     optimum : the engine's answer.
 
-    Attributes follow statsmodels' names (`params`, `bse`, `tvalues`, `pvalues`, `resid`, `llf`, ...)
-    for the fixed effects, and R's (`fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `theta`) with R's
-    meanings.
+    Attributes follow statsmodels' names (`params`, `bse`, `tvalues`, `pvalues`, `resid`, `llf`)
+    for the fixed effects, and R's (`fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `theta`) with
+    R's meanings.
     """
 
     design: Design
@@ -267,20 +267,20 @@ class Fit:
 
     # -- matrices ----------------------------------------------------------------------------
 
-    def D(self) -> pd.DataFrame:  # noqa: N802 (the field's name)
+    def D(self) -> pd.DataFrame:
         """Covariance of one level's random effects, block-diagonal over the grouping factors."""
         from henderson.matrices import random_covariance
 
         return random_covariance(self)
 
-    def R(self, rows: Any = None) -> pd.DataFrame:  # noqa: N802
+    def R(self, rows: Any = None) -> pd.DataFrame:
         """Covariance of the residuals of some rows."""
         from henderson.matrices import residual_covariance
 
         return residual_covariance(self, rows)
 
-    def V(self, rows: Any = None) -> pd.DataFrame:  # noqa: N802
-        """The implied covariance Z D Z' + R of some rows: positions, a slice, a mask, or a level."""
+    def V(self, rows: Any = None) -> pd.DataFrame:
+        """The covariance Z D Z' + R of some rows: positions, a slice, a mask, or a level."""
         from henderson.matrices import implied_covariance
 
         return implied_covariance(self, rows)
@@ -379,7 +379,7 @@ def _lower_factor(sigma: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(sigma)
     values = np.where(values > 1e-13 * values[-1], values, 0.0)
     root = vectors * np.sqrt(values)
-    upper = np.linalg.qr(root.T, mode="r")
+    _, upper = np.linalg.qr(root.T)
     return (upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T
 
 

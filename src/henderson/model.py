@@ -55,9 +55,7 @@ def lmm(
     >>> round(float(fit.params["edu"]), 6)
     0.131193
     """
-    design = build(
-        formula, data, weights=weights, offset=offset, subset=subset, context=context
-    )
+    design = build(formula, data, weights=weights, offset=offset, subset=subset, context=context)
     if not design.random:
         raise FormulaError(
             f"'{formula}' has no random term such as (1 | group): add one, or use henderson.lm."
@@ -77,13 +75,11 @@ def lm(
 ) -> Fit:
     """Fit a linear model without random effects; the result has the same verbs as `lmm`'s.
 
-    With `method="REML"` sigma^2 is SSE / (n - p), as ordinary least squares has it, and `llf` is the
-    restricted log-likelihood; with `"ML"` sigma^2 is SSE / n and `llf` the one that R's `lm` and
-    statsmodels' `OLS` print. Parameters and errors as in `lmm`.
+    With `method="REML"` sigma^2 is SSE / (n - p), as ordinary least squares has it, and `llf` is
+    the restricted log-likelihood; with `"ML"` sigma^2 is SSE / n and `llf` the one that R's `lm`
+    and statsmodels' `OLS` print. Parameters and errors as in `lmm`.
     """
-    design = build(
-        formula, data, weights=weights, offset=offset, subset=subset, context=context
-    )
+    design = build(formula, data, weights=weights, offset=offset, subset=subset, context=context)
     if design.random:
         terms = ", ".join(t.text for t in design.formula.random)
         raise FormulaError(f"henderson.lm takes no random terms ({terms}): use henderson.lmm.")

@@ -67,7 +67,9 @@ def _wanted(fit: Fit, random: str) -> set[str]:
     unknown = wanted - known
     if not wanted or unknown:
         have = ", ".join(s.term.text for f in fit.design.random for s in f.slots)
-        raise DesignError(f"The fit has no random term {', '.join(unknown) or random}; it has {have}.")
+        raise DesignError(
+            f"The fit has no random term {', '.join(unknown) or random}; it has {have}."
+        )
     return wanted
 
 

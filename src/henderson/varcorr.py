@@ -41,7 +41,7 @@ class VarCorr:
         return {g: _correlation(c) for g, c in self.cov.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a variance or covariance: group, name1, name2, variance or covariance, sd or cor."""
+        """One row a variance or covariance: group, name1, name2, vcov, and sd or correlation."""
         rows = [row for group, names in self.terms for row in self._rows(group, names)]
         rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         return pd.DataFrame(rows, columns=["group", "name1", "name2", "vcov", "sdcor"])

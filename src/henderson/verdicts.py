@@ -50,7 +50,7 @@ def _few_levels(design: Design) -> list[Note]:
         Note(
             "few levels",
             f"{len(f.levels)} levels of {f.name} are few to estimate a variance from.",
-            f"Read the variance of {f.name} with caution; as a fixed effect it makes no such claim.",
+            f"Read the variance of {f.name} with caution; a fixed effect makes no such claim.",
         )
         for f in design.random
         if len(f.levels) < FEW_LEVELS
@@ -62,8 +62,8 @@ def _formula_notes(design: Design) -> list[Note]:
     return [
         Note(
             "coding",
-            f"{slot.term.text} gives each of its columns ({', '.join(slot.names)}) its own variance "
-            "and no correlation: the model depends on the coding and origin of the columns.",
+            f"{slot.term.text} gives {', '.join(slot.names)} a variance each and no correlation: "
+            "the model depends on the coding and origin of the columns.",
             "Centre numeric predictors at a meaningful value.",
         )
         for factor in design.random
@@ -129,9 +129,7 @@ def _simpler(factor: RandomFactor, slot: TermSlot) -> str:
         return f"Drop a column of {slot.term.text}, or give it fewer parameters."
     lhs = " + ".join(others)
     drop = "slope" if len(others) == 1 else "slopes"
-    return (
-        f"Drop the {drop}, (1 | {factor.name}), or decorrelate, ({lhs} || {factor.name})."
-    )
+    return f"Drop the {drop}, (1 | {factor.name}), or decorrelate, ({lhs} || {factor.name})."
 
 
 def _convergence(optimum: Optimum) -> list[Note]:
@@ -141,8 +139,8 @@ def _convergence(optimum: Optimum) -> list[Note]:
     return [
         Note(
             "convergence",
-            f"The optimiser stopped before an optimum: another step promises {verdict.decrease:.2g} "
-            "in the criterion.",
+            "The optimiser stopped before an optimum: another step promises "
+            f"{verdict.decrease:.2g} in the criterion.",
             "Simplify the random effects or rescale the predictors, and look at the data for "
             "groups with no variation.",
         )

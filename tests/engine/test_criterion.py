@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from random_designs import problems
 
 from henderson.engine.criterion import factorise
 from henderson.engine.crossproducts import cross_products
 from henderson.engine.derivatives import Direction, gradient_blocks, hessian
 from henderson.engine.problem import Standard
-import oracle
-from random_designs import problems
 
 
 def engine_and_oracle(problem: Standard, seed: int, reml: bool, rank_deficient: bool):

@@ -7,17 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from random_designs import problems
 
 from henderson.covariance import make_structure
 from henderson.engine.optimise import Evaluated, Optimum, optimise
 from henderson.engine.problem import Grouping, Term, standardise
 from henderson.engine.trust_region import minimise
-from random_designs import problems
 
 
 def one_way(codes: np.ndarray, y: np.ndarray, reml: bool = True) -> Optimum:
     z = np.ones((len(y), 1))
-    grouping = Grouping(codes, int(codes.max()) + 1, z, (Term(slice(0, 1), make_structure("us", 1)),))
+    grouping = Grouping(
+        codes, int(codes.max()) + 1, z, (Term(slice(0, 1), make_structure("us", 1)),)
+    )
     return optimise(standardise(y, z, [grouping], None), reml)
 
 
@@ -50,13 +52,15 @@ def test_balanced_one_way_is_the_analysis_of_variance():
     between = each * table.mean(axis=1).var(ddof=1)
     optimum = one_way(codes, y)
     assert optimum.sigma2 == pytest.approx(within, rel=1e-9)
-    assert optimum.sigmas[0][0, 0] * optimum.sigma2 == pytest.approx((between - within) / each, rel=1e-8)
+    assert optimum.sigmas[0][0, 0] * optimum.sigma2 == pytest.approx(
+        (between - within) / each, rel=1e-8
+    )
 
 
 @given(problems())
 @settings(max_examples=60, deadline=None)
 def test_conditions_on_the_cone(problem):
-    """At every optimum D >= 0 and D Sigma = 0 term by term, and the reduced Hessian is no saddle."""
+    """At every optimum D >= 0 and D Sigma = 0 term by term, and no reduced Hessian is a saddle."""
     effects = sum(g.n_levels * g.size for g in problem.groupings)
     assume(effects + problem.x.shape[1] < len(problem.y))  # else sigma^2 may have no lower bound
     optimum = optimise(problem, True)

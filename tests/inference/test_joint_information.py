@@ -14,7 +14,7 @@ from reference_cases import load_results
 
 import henderson as hd
 from henderson.fit import Fit
-from henderson.inference.joint_information import _entries, joint_bse, joint_cov_params
+from henderson.inference.joint_information import _added, _entries, joint_bse, joint_cov_params
 
 CASES = [
     ("tutorial_score", "classroom_scores", "score ~ edu + (1 | classroom)", "lmm_inter"),
@@ -178,3 +178,10 @@ def test_refuses_structures_that_bend() -> None:
 
     with pytest.raises(hd.FitError, match="linear in their"):
         _entries(SimpleNamespace(layout=Curve(), phi=np.array([0.5])))
+
+
+def test_refuses_structured_residuals() -> None:
+    layout = SimpleNamespace(residual=object())
+    optimum = SimpleNamespace(at=SimpleNamespace(layout=layout), cross=SimpleNamespace(p=2))
+    with pytest.raises(hd.FitError, match="independent residuals"):
+        _added(SimpleNamespace(optimum=optimum))

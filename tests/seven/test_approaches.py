@@ -357,7 +357,7 @@ def test_print_fits_a_terminal(case: str) -> None:
         assert a.label in texts[0]
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(power=st.integers(-12, 12), seed=st.integers(0, 2**16))
 def test_print_fits_a_terminal_in_any_unit(power: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from henderson.tables.layout import WIDTH, Grid, clean, columns_of, elide, flow, wrap
-from henderson.tables.numerals import LONGEST, column, fixed, number, p_value
+from henderson.tables.layout import Grid, clean, columns_of, elide, flow, wrap
+from henderson.tables.numerals import LONGEST, column, common_decimals, fixed, number, p_value
 
 TEXTS = st.text(max_size=120)
 ANY = st.floats(allow_nan=True, allow_infinity=True)
@@ -38,7 +38,7 @@ def test_a_cleaned_name_stays_on_one_line(text: str) -> None:
 
 @given(TEXTS, st.text(alphabet=" -", max_size=6))
 def test_wrapped_lines_fit(text: str, indent: str) -> None:
-    assert max(lengths(wrap(text, "Formula: ", indent))) <= WIDTH
+    assert max(lengths(wrap(text, "Formula: ", indent))) <= 80
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=30), max_size=30))
@@ -56,7 +56,7 @@ def test_a_grid_fits_and_is_aligned(rows: list[tuple[str, str, float, float]]) -
     cells = [(a, b, number(x), number(y)) for a, b, x, y in rows]
     lines = Grid(("", "Name", "Estimate", "df"), tuple(cells), labels=2).lines(" ")
     assert len(lines) == 1 + len(rows)
-    assert all(columns_of(line) <= WIDTH for line in lines)
+    assert all(columns_of(line) <= 80 for line in lines)
     assert len({columns_of(line) for line in lines}) == 1
 
 
@@ -70,6 +70,12 @@ def test_numbers_are_short_and_read_back(values: list[float], digits: int) -> No
 @given(st.floats(-1e6, 1e6), st.integers(1, 6))
 def test_a_number_has_its_significant_digits(value: float, digits: int) -> None:
     assert abs(float(number(value, digits)) - value) <= 0.51 * 10.0 ** (1 - digits) * abs(value)
+
+
+def test_values_far_apart_have_no_common_decimals() -> None:
+    assert common_decimals([612.09, 35.0717]) == 2
+    assert common_decimals([1.5e-4, 1e5]) is None
+    assert column([1.5e-9, 1e6]) == ["1.500e-09", "1000000"]
 
 
 def test_no_negative_zero() -> None:

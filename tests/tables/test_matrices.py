@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tables.fits import FORMULAS, fit_of, wide_fit
 
 import henderson as hd
-from henderson.tables.layout import WIDTH, columns_of
+from henderson.tables.layout import columns_of
 from henderson.tables.matrices import design_text
 
 
@@ -64,7 +64,7 @@ def test_fewer_rows_than_asked_for() -> None:
 
 def test_a_wide_design_fits_the_screen() -> None:
     text = design_text(wide_fit(120).design)
-    assert max(columns_of(line) for line in text.split("\n")) <= WIDTH
+    assert max(columns_of(line) for line in text.split("\n")) <= 80
 
 
 @settings(max_examples=25)
@@ -78,4 +78,4 @@ def test_every_line_fits_the_screen(levels: list[str], index: list[str], scale: 
     x = rng.normal(size=30) * scale
     data = pd.DataFrame({"y": rng.normal(size=30), "x": x, "g": levels * 10}, index=index)
     text = design_text(hd.lmm("y ~ x + (x | g)", data).design)
-    assert max(columns_of(line) for line in text.split("\n")) <= WIDTH
+    assert max(columns_of(line) for line in text.split("\n")) <= 80

@@ -74,8 +74,8 @@ class Structure(Protocol):
         ...
 
 
-# The relative variance below which a term is small: with columns standardised so that Z_j'Z_j is the
-# identity on average, the criterion bends on this scale near Sigma = 0, and on that of Sigma above.
+# The relative variance below which a term is small: with columns standardised so that Z_j'Z_j is
+# the identity on average, the criterion bends on this scale near Sigma = 0, and on Sigma's above.
 SMALL = 0.1
 
 _REGISTRY: dict[str, Callable[[int], Structure]] = {}

@@ -86,6 +86,11 @@ class Design:
         """The caller's labels (n,) of the rows."""
         return self.frame.data.index
 
+    def __str__(self) -> str:
+        from henderson.tables.matrices import design_text
+
+        return design_text(self)
+
     @cached_property
     def Z(self) -> sparse.csr_array:
         """Z (n, q): factor after factor, level after level, the K effects of a level together."""

@@ -24,7 +24,7 @@ using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::
 using CodesIn = nb::ndarray<nb::ro, nb::ndim<1>, nb::device::cpu>;
 using Out = nb::ndarray<nb::numpy, double>;
 using TermIn = std::tuple<int, int, int>;
-using RulesIn = std::tuple<double, double, double, double, double>;
+using RulesIn = std::vector<double>;
 
 void need(bool ok, const char* message) {
     if (!ok) throw std::invalid_argument(message);
@@ -79,7 +79,8 @@ std::vector<Term> terms_of(const std::vector<TermIn>& terms, int size) {
 }
 
 Rules rules_of(const RulesIn& r) {
-    return {std::get<0>(r), std::get<1>(r), std::get<2>(r), std::get<3>(r), std::get<4>(r)};
+    need(r.size() == 8, "eight rules");
+    return {r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]};
 }
 
 Rows rows_of(const In1& y, const In2& x, const In2& z, const std::optional<In1>& weights) {

@@ -9,8 +9,9 @@ Components with the same make-up are stacked, so that every verb is one batched 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -57,9 +58,8 @@ class BlockPattern:
         rows, cols = coo.coords
         total = sum(c.index.size * c.index.shape[1] for c in self.classes)
         flat = np.zeros(total)
-        flat[self.component[rows] + self.position[rows] * self.width[rows] + self.position[cols]] = (
-            coo.data
-        )
+        place = self.component[rows] + self.position[rows] * self.width[rows]
+        flat[place + self.position[cols]] = coo.data
         blocks, start = [], 0
         for c in self.classes:
             count, s = c.index.shape
@@ -75,7 +75,7 @@ class BlockMatrix:
     pattern: BlockPattern
     blocks: tuple[np.ndarray, ...]
 
-    def map(self, function, *others: BlockMatrix) -> BlockMatrix:
+    def map(self, function: Callable[..., np.ndarray], *others: BlockMatrix) -> BlockMatrix:
         """The matrix with `function` applied to every stack (and those of `others`)."""
         stacks = zip(self.blocks, *(o.blocks for o in others), strict=True)
         return BlockMatrix(self.pattern, tuple(function(*s) for s in stacks))
@@ -90,7 +90,7 @@ class BlockMatrix:
         return self.map(lambda a: a * factor)
 
     @property
-    def T(self) -> BlockMatrix:  # noqa: N802 (NumPy's name)
+    def T(self) -> BlockMatrix:
         return self.map(lambda a: a.swapaxes(1, 2))
 
     def product(self, other: BlockMatrix) -> BlockMatrix:
@@ -204,7 +204,13 @@ def _levels_joined(sizes: Sequence[tuple[int, int]]) -> sparse.csr_array:
     return sparse.csr_array((np.ones(start), (np.arange(start), to)), shape=(start, start))
 
 
-def _assemble(kinds, kind_of, order, starts, widths) -> BlockPattern:
+def _assemble(
+    kinds: np.ndarray,
+    kind_of: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    widths: np.ndarray,
+) -> BlockPattern:
     m = len(order)
     component, position, width = (np.empty(m, dtype=np.intp) for _ in range(3))
     classes, flat = [], 0
@@ -217,6 +223,6 @@ def _assemble(kinds, kind_of, order, starts, widths) -> BlockPattern:
         width[index] = s
         flat += len(members) * s * s
         ends = np.concatenate([[0], np.cumsum(make_up)])
-        parts = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        parts = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
         classes.append(BlockClass(index, parts))
     return BlockPattern(tuple(classes), component, position, width)

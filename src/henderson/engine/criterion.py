@@ -1,6 +1,6 @@
 """The ML and REML criterion at one Sigma, and the blocks that everything else is made from.
 
-Notation (relative to sigma^2): V = I + sum_t Z_t Sigma_t Z_t'; V1 = I + Z_1 Sigma_1 Z_1' of the head;
+Notation (relative to sigma^2): V = I + sum_t Z_t Sigma_t Z_t'; V1 = I + Z_1 Sigma_1 Z_1' (head only);
 P = V^-1 - V^-1 X C X' V^-1, C = (X'V^-1X)^-1; s2 = y'Py / nu with nu = n (ML) or n - p (REML).
 
     d = log|V| + [REML] log|X'V^-1X| + nu (1 + log(2 pi s2))
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
@@ -23,6 +24,32 @@ from henderson.engine import kernels
 from henderson.engine.blocks import BlockMatrix
 from henderson.engine.crossproducts import CrossProducts, block_diagonal
 from henderson.errors import FitError
+
+
+class Blocks(Protocol):
+    """What inference needs of a factorisation, whatever its algebra; see `Factorisation`."""
+
+    @property
+    def sigmas(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def n_fixed(self) -> int: ...
+    @property
+    def c(self) -> np.ndarray: ...
+    @property
+    def beta(self) -> np.ndarray: ...
+    @property
+    def rss(self) -> float: ...
+    @property
+    def h(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def e(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def g(self) -> tuple[np.ndarray, ...]: ...
+    def nu(self, reml: bool) -> int: ...
+    def s2(self, reml: bool) -> float: ...
+    def value(self, reml: bool) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,16 @@ class Factorisation:
     rss: float
     log_v: float
     log_xvx: float
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(J, K) per factor."""
+        return self.cross.sizes
+
+    @property
+    def n_fixed(self) -> int:
+        """p."""
+        return self.cross.p
 
     def nu(self, reml: bool) -> int:
         return self.cross.n - self.cross.p if reml else self.cross.n
@@ -183,10 +220,24 @@ def _residual_sum(schur: np.ndarray, beta: np.ndarray, p: int) -> float:
     return rss
 
 
-def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]):
+# gd, f, f_tail, U'V1^-1U in three parts, log|V1|
+Eliminated = tuple[
+    np.ndarray, np.ndarray, sparse.csr_array | None, np.ndarray, np.ndarray, BlockMatrix, float
+]
+
+
+def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Eliminated:
     """gd, f, f_tail, U'V1^-1U in three parts, log|V1|."""
     if not cross.sizes:
-        return cross.root, cross.dense, None, cross.within_xy, cross.within_zxy, cross.within_zz, 0.0
+        return (
+            cross.root,
+            cross.dense,
+            None,
+            cross.within_xy,
+            cross.within_zxy,
+            cross.within_zz,
+            0.0,
+        )
     size = cross.sizes[0][1]
     half = cross.root.swapaxes(1, 2) @ factors[0]
     inverse, log_head = kernels.inverse_logdet(np.eye(size) + half @ half.swapaxes(1, 2))
@@ -205,9 +256,7 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]):
     return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) * 0.5, log_head
 
 
-def _tail_inverse(
-    factors: Sequence[np.ndarray], n_zz: BlockMatrix
-) -> tuple[BlockMatrix, float]:
+def _tail_inverse(factors: Sequence[np.ndarray], n_zz: BlockMatrix) -> tuple[BlockMatrix, float]:
     """T = Lambda (I + Lambda' N Lambda)^-1 Lambda' (m, m), and log|I + Lambda' N Lambda|."""
     inverse, logdet = n_zz.sandwich(factors).plus_identity().inverse_logdet()
     return inverse.sandwich([m.T for m in factors]), logdet

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -93,7 +94,7 @@ def cross_products(problem: Standard) -> CrossProducts:
 
 def _tail_slices(tail: Sequence[Grouping]) -> tuple[slice, ...]:
     ends = np.cumsum([0] + [g.n_levels * g.size for g in tail])
-    return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
 
 def _pattern(ordered: Sequence[Grouping], z_tail: sparse.csr_array) -> BlockPattern:

@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from henderson.covariance.residual.base import BoundResidual, ResidualModel
 from henderson.engine.derivatives import (
+    AnyDirection,
     Direction,
     ResidualDirection,
     SecondOrder,
@@ -115,6 +116,14 @@ class DenseFactorisation:
     rss: float
     log_v: float
     log_xvx: float
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        return self.cross.sizes
+
+    @property
+    def n_fixed(self) -> int:
+        return self.cross.p
 
     def nu(self, reml: bool) -> int:
         return self.cross.n - self.cross.p if reml else self.cross.n
@@ -249,10 +258,11 @@ def _cholesky(a: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class DenseSecondOrder(SecondOrder):
+class DenseSecondOrder:
     """The second-order blocks of a dense factorisation; directions may be residual ones."""
 
-    f: DenseFactorisation  # type: ignore[assignment]
+    f: DenseFactorisation
+    directions: Sequence[AnyDirection]
 
     def _stacks(self) -> list[np.ndarray]:
         """V_a for all directions: (k, count, s, s) per stack."""
@@ -261,21 +271,15 @@ class DenseSecondOrder(SecondOrder):
     def _moves(self, stack: Stack) -> np.ndarray:
         first = stack.residual.jacobian(self.f.phi)
         out = []
-        for d, e in zip(self.directions, self.matrices, strict=True):
+        for d in self.directions:
             if isinstance(d, ResidualDirection):
                 out.append(first[d.number])
                 continue
+            e = d.matrix(self.f.sizes[d.factor][1])
             g = self.f.cross.problem.groupings[d.factor]
             z, codes = g.z[stack.rows], g.codes[stack.rows]
             out.append((z @ e @ z.swapaxes(1, 2)) * (codes[:, :, None] == codes[:, None, :]))
         return np.array(out)
-
-    @cached_property
-    def matrices(self) -> list[np.ndarray]:
-        return [
-            d.matrix(self._size(d.factor)) if isinstance(d, Direction) else np.zeros((0, 0))
-            for d in self.directions
-        ]
 
     @cached_property
     def sigma_entries(self) -> np.ndarray:
@@ -290,7 +294,7 @@ class DenseSecondOrder(SecondOrder):
 
     @cached_property
     def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """tr(V^-1 V_a V^-1 V_b), tr(V^-1 V_a), V_a V^-1 [X, Py] (k, n, p + 1), and V^-1 times it."""
+        """tr(V^-1 V_a V^-1 V_b), tr(V^-1 V_a), V_a [V^-1X, Py] (k, n, p + 1), V^-1 times it."""
         f, k = self.f, len(self.directions)
         traces, singles = np.zeros((k, k)), np.zeros(k)
         moved = np.zeros((k, f.cross.n, f.cross.p + 1))
@@ -327,11 +331,12 @@ class DenseSecondOrder(SecondOrder):
         _, _, moved, solved = self._sums
         return np.einsum("anp,bnq->abpq", moved[:, :, :p], solved[:, :, :p], optimize=True)
 
-    def _pair_traces(self) -> np.ndarray:
-        return np.einsum("pq,abqp->ab", self.f.c, self.x_pairs)
-
-    def v_traces(self) -> np.ndarray:
-        return self._sums[0]
+    def traces(self, reml: bool) -> np.ndarray:
+        if not reml:
+            return self._sums[0]
+        c, moved = self.f.c, self.f.c @ self.x_singles
+        fixed = 2.0 * np.einsum("pq,abqp->ab", c, self.x_pairs)
+        return self._sums[0] - fixed + np.einsum("apq,bqp->ab", moved, moved)
 
     @cached_property
     def p_traces(self) -> np.ndarray:
@@ -339,5 +344,5 @@ class DenseSecondOrder(SecondOrder):
 
 
 @second_order.register
-def _(f: DenseFactorisation, directions: Sequence[Direction | ResidualDirection]) -> SecondOrder:
-    return DenseSecondOrder(f, directions)  # type: ignore[arg-type]
+def _(f: DenseFactorisation, directions: Sequence[AnyDirection]) -> SecondOrder:
+    return DenseSecondOrder(f, directions)

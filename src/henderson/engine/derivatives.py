@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
+from typing import Protocol
 
 import numpy as np
 
 from henderson.engine.blocks import BlockMatrix
-from henderson.engine.criterion import Factorisation
+from henderson.engine.criterion import Blocks, Factorisation
 from henderson.engine.crossproducts import block_diagonal
 
 
@@ -45,7 +46,10 @@ class ResidualDirection:
     number: int
 
 
-def gradient_blocks(f: Factorisation, reml: bool) -> tuple[np.ndarray, ...]:
+AnyDirection = Direction | ResidualDirection
+
+
+def gradient_blocks(f: Blocks, reml: bool) -> tuple[np.ndarray, ...]:
     """D_t = dd/dSigma_t, symmetric (K, K) per factor."""
     s2 = f.s2(reml)
     blocks = []
@@ -58,9 +62,46 @@ def gradient_blocks(f: Factorisation, reml: bool) -> tuple[np.ndarray, ...]:
     return tuple(blocks)
 
 
+class SecondOrder(Protocol):
+    """The second-order blocks of a factorisation along k directions.
+
+    q : y'P V_a P y (k,), not yet divided by s2; quadratic : y'P V_a P V_b P y (k, k).
+    x_singles : X'V^-1 V_a V^-1 X (k, p, p); x_pairs : X'V^-1 V_a V^-1 V_b V^-1 X (k, k, p, p).
+    p_traces : tr(P V_a) (k,); traces(reml) : tr(Q V_a Q V_b) (k, k), Q = P (REML) or V^-1 (ML).
+    sigma_entries : the entry of Sigma that each direction moves (k,).
+    """
+
+    @property
+    def f(self) -> Blocks: ...
+    @property
+    def q(self) -> np.ndarray: ...
+    @property
+    def quadratic(self) -> np.ndarray: ...
+    @property
+    def x_singles(self) -> np.ndarray: ...
+    @property
+    def x_pairs(self) -> np.ndarray: ...
+    @property
+    def p_traces(self) -> np.ndarray: ...
+    @property
+    def sigma_entries(self) -> np.ndarray: ...
+    def traces(self, reml: bool) -> np.ndarray: ...
+
+
+def information(second: SecondOrder) -> np.ndarray:
+    """tr(P G_a P G_b) (k + 1, k + 1), the last direction that of the residual variance.
+
+    That direction is V - sum_a s_a V_a, and PVP = P, so its traces follow from the others.
+    """
+    s, pairs, singles = second.sigma_entries, second.traces(True), second.p_traces
+    residual = singles - pairs @ s
+    corner = second.f.nu(True) - 2.0 * float(s @ singles) + float(s @ pairs @ s)
+    return np.block([[pairs, residual[:, None]], [residual[None], np.array([[corner]])]])
+
+
 @dataclass(frozen=True)
-class SecondOrder:
-    """The second-order blocks of a factorisation along a list of directions."""
+class BlockSecondOrder:
+    """The second-order blocks from the blocked factorisation; see `SecondOrder`."""
 
     f: Factorisation
     directions: Sequence[Direction]
@@ -78,7 +119,6 @@ class SecondOrder:
 
     @cached_property
     def q(self) -> np.ndarray:
-        """y'P V_a P y, not yet divided by s2."""
         return np.array(
             [
                 np.sum((self.f.h[d.factor] @ e) * self.f.h[d.factor])
@@ -97,10 +137,12 @@ class SecondOrder:
     def _p_products(self, w: Sequence[np.ndarray]) -> np.ndarray:
         """w_a' Z_s' P Z_t w_b for effects w_a (J, K) of the factor of direction a."""
         f, count = self.f, len(w)
-        x_part = np.array([
-            np.einsum("jk,jkp->p", v, f.e[d.factor])
-            for v, d in zip(w, self.directions, strict=True)
-        ]).reshape(count, f.cross.p)
+        x_part = np.array(
+            [
+                np.einsum("jk,jkp->p", v, f.e[d.factor])
+                for v, d in zip(w, self.directions, strict=True)
+            ]
+        ).reshape(count, f.cross.p)
         return self.v_products(w) - x_part @ f.c @ x_part.T
 
     def v_products(self, w: Sequence[np.ndarray]) -> np.ndarray:
@@ -141,7 +183,7 @@ class SecondOrder:
     def x_pairs(self) -> np.ndarray:
         """X'V^-1 V_a V^-1 V_b V^-1 X, (k, k, p, p)."""
         f, p, k = self.f, self.f.cross.p, len(self.directions)
-        each = SecondOrder(f, [d for d in self.directions for _ in range(p)])
+        each = BlockSecondOrder(f, [d for d in self.directions for _ in range(p)])
         moved = [e @ f.e[d.factor] for d, e in zip(self.directions, self.matrices, strict=True)]
         products = each.v_products([m[:, :, i] for m in moved for i in range(p)])
         return products.reshape(k, p, k, p).transpose(0, 2, 1, 3)
@@ -152,17 +194,6 @@ class SecondOrder:
     def sigma_entries(self) -> np.ndarray:
         """The entry of Sigma that each direction moves, (k,)."""
         return np.array([self.f.sigmas[d.factor][d.i, d.j] for d in self.directions])
-
-    @cached_property
-    def information(self) -> np.ndarray:
-        """tr(P G_a P G_b) (k + 1, k + 1), the last direction that of the residual variance, I.
-
-        I = V - sum_a s_a V_a and PVP = P, so its traces follow from the others.
-        """
-        s, pairs, singles = self.sigma_entries, self.traces(True), self.p_traces
-        residual = singles - pairs @ s
-        corner = self.f.nu(True) - 2.0 * float(s @ singles) + float(s @ pairs @ s)
-        return np.block([[pairs, residual[:, None]], [residual[None], np.array([[corner]])]])
 
     @cached_property
     def p_traces(self) -> np.ndarray:
@@ -204,10 +235,12 @@ class SecondOrder:
         rotated = [e @ root for e in f.e]
         out = np.zeros((len(self.directions),) * 2)
         for i in range(f.cross.p):
-            out += self.v_products([
-                rotated[d.factor][:, :, i] @ e
-                for d, e in zip(self.directions, self.matrices, strict=True)
-            ])
+            out += self.v_products(
+                [
+                    rotated[d.factor][:, :, i] @ e
+                    for d, e in zip(self.directions, self.matrices, strict=True)
+                ]
+            )
         return out
 
     def _put(self, out: np.ndarray, s: int, t: int, block: np.ndarray) -> None:
@@ -244,7 +277,7 @@ class SecondOrder:
         ks, kt = self._size(s), self._size(t)
         parts = self.f.g_tail.part(s - 1, t - 1)
         return _contract(
-            sum(_pair_products(part, ks, kt) for part in parts),
+            np.sum([_pair_products(part, ks, kt) for part in parts], axis=0),
             np.array([self.matrices[a] for a in self.of(s)]),
             np.array([self.matrices[b] for b in self.of(t)]),
         )
@@ -261,19 +294,22 @@ class SecondOrder:
 
 
 @singledispatch
-def second_order(f: Factorisation, directions: Sequence[Direction]) -> SecondOrder:
-    """The second-order blocks of any kind of factorisation."""
-    return SecondOrder(f, directions)
+def second_order(f: Blocks, directions: Sequence[AnyDirection]) -> SecondOrder:
+    """The second-order blocks of a factorisation of any kind, which registers its own."""
+    raise TypeError(f"No second-order blocks for {type(f).__name__}.")
 
 
-def hessian(f: Factorisation, directions: Sequence[Direction], reml: bool) -> np.ndarray:
+@second_order.register
+def _(f: Factorisation, directions: Sequence[AnyDirection]) -> SecondOrder:
+    return BlockSecondOrder(f, [d for d in directions if isinstance(d, Direction)])
+
+
+def hessian(f: Blocks, directions: Sequence[AnyDirection], reml: bool) -> np.ndarray:
     """The exact second derivatives d_ab (k, k)."""
     second = second_order(f, directions)
     s2 = f.s2(reml)
     q = second.q / s2
-    return (
-        -second.traces(reml) + 2.0 / s2 * second.quadratic - np.outer(q, q) / f.nu(reml)
-    )
+    return -second.traces(reml) + 2.0 / s2 * second.quadratic - np.outer(q, q) / f.nu(reml)
 
 
 def _contract(pairs: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

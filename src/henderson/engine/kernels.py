@@ -176,7 +176,7 @@ def factor_levels(
 
 
 def inverse_logdet(h: np.ndarray) -> tuple[np.ndarray, float]:
-    """Inverses (J, K, K) of symmetric positive definite h, and the sum of their log determinants."""
+    """Inverses (J, K, K) of symmetric positive definite h, and their summed log determinants."""
     k = h.shape[1]
     if k == 1:
         return 1.0 / h, float(np.log(h).sum())

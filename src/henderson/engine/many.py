@@ -175,7 +175,7 @@ def _record(out: ManyFits, i: int, optimum: Optimum, contrasts: np.ndarray) -> N
     out.evaluations[i] = optimum.verdict.evaluations
     out.converged[i] = optimum.verdict.converged
     if len(contrasts):
-        from henderson.inference.satterthwaite import satterthwaite
+        from henderson.engine.satterthwaite import satterthwaite
 
         blocks = satterthwaite(optimum)
         out.df[i] = [blocks.df(row) for row in contrasts]

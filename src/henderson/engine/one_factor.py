@@ -7,15 +7,17 @@ the same path, step by step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from types import ModuleType
 
 import numpy as np
 
+from henderson.covariance.base import SMALL
 from henderson.engine import kernels
 from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.parameters import Layout
 from henderson.engine.problem import Grouping, Term
+from henderson.engine.trust_region import RADIUS
 from henderson.errors import FitError
 
 DIAGONAL = {"us": 0, "diag": 1}
@@ -26,7 +28,11 @@ MOST_COLUMNS = 64  # of X: the sums for the Hessian grow with their square
 class Rules:
     """The constants of `optimise`, which the kernels share.
 
-    tolerance, singular : `TOLERANCE`, `SINGULAR`; prior, floor, edge : those of the moment start.
+    tolerance : what a Newton step may still promise at the optimum.
+    singular : eigenvalues of Sigma below this share of the largest (or of one) count as zero.
+    prior : the moment start uses the weights of Sigma = prior I.
+    floor, edge : the shares that it keeps of the residual variance and of the largest eigenvalue.
+    far : zero is not tried for a term that the quadratic model puts this far from it.
     """
 
     tolerance: float
@@ -34,10 +40,12 @@ class Rules:
     prior: float
     floor: float
     edge: float
+    far: float = 30.0
 
     @property
-    def numbers(self) -> tuple[float, ...]:
-        return (self.tolerance, self.singular, self.prior, self.floor, self.edge)
+    def numbers(self) -> list[float]:
+        """As the kernels read them, with the constants of the steps."""
+        return [*astuple(self), SMALL, RADIUS]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ an interior one is accepted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from henderson.covariance.residual.base import ResidualModel
+from henderson.engine import one_factor
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import CrossProducts, cross_products
 from henderson.engine.dense import (
@@ -24,21 +26,19 @@ from henderson.engine.dense import (
     dense_products,
     factorise_dense,
 )
-from henderson.engine.derivatives import gradient_blocks, hessian, second_order
+from henderson.engine.derivatives import gradient_blocks, hessian, information, second_order
+from henderson.engine.one_factor import Rules
 from henderson.engine.parameters import Layout
 from henderson.engine.problem import Standard
 from henderson.engine.trust_region import Descent, minimise
 
 Products = CrossProducts | DenseProducts
 
-# A descent stops when a full Newton step promises less than this.
-TOLERANCE = 1e-12
-# An eigenvalue of Sigma below this share of the largest (or of one) counts as zero.
-SINGULAR = 1e-8
-# The prior Sigma whose weights the moment start uses, in standard coordinates.
-PRIOR = 3.0
-# Shares that the moment start keeps of the residual variance and of Sigma's largest eigenvalue.
-FLOOR, EDGE = 1e-4, 0.01
+# tolerance: a descent stops when a full Newton step promises less. singular: an eigenvalue of Sigma
+# below this share of the largest (or of one) counts as zero. prior: Sigma whose weights the moment
+# start uses. floor, edge: shares that the start keeps of the residual variance and of Sigma's
+# largest eigenvalue.
+RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
 # Zero is not tried for a term that the quadratic model puts this far (in the criterion) from it.
 FAR = 30.0
 
@@ -201,7 +201,7 @@ class Optimum:
         for factor, term in self.layout.terms:
             block = self.factorisation.sigmas[factor][term.columns, term.columns]
             values = np.linalg.eigvalsh(block)
-            floor = SINGULAR * max(1.0, float(values[-1]))
+            floor = RULES.singular * max(1.0, float(values[-1]))
             out.append((int((values > floor).sum()), term.structure.size))
         return tuple(out)
 
@@ -240,12 +240,16 @@ def optimise_products(
 
     if not layout.directions:
         return Optimum(problem, cross, layout, reml, evaluate(layout.zero()), ONLY)
+    if isinstance(cross, CrossProducts) and one_factor.suits(cross, layout):
+        found = one_factor.fit(cross, layout, reml, start, RULES)
+        verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
+        return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
     count = 1
     if start is None and layout.terms:
-        prior = evaluate(layout.start([PRIOR * np.eye(k) for k in layout.sizes]))
+        prior = evaluate(layout.start([RULES.prior * np.eye(k) for k in layout.sizes]))
         start, count = moment_start(prior), 2
     first = evaluate(layout.zero() if start is None else start)
-    first_descent = minimise(evaluate, first, tolerance=TOLERANCE)
+    first_descent = minimise(evaluate, first, tolerance=RULES.tolerance)
     descent, more = _compare_with_zero(evaluate, first_descent)
     at = _snap(descent.point, evaluate)
     verdict = _verdict(descent, at, count + first_descent.evaluations + more)
@@ -263,8 +267,8 @@ def moment_start(prior: Evaluated) -> np.ndarray:
     second = second_order(f, layout.sigma_directions)
     residual = f.rss - float(second.sigma_entries @ second.q)
     forms = np.append(second.q, residual)
-    gamma = np.linalg.lstsq(second.information, forms, rcond=1e-10)[0]
-    s2 = max(gamma[-1], FLOOR * f.rss / f.nu(True))
+    gamma = np.linalg.lstsq(information(second), forms, rcond=1e-10)[0]
+    s2 = max(gamma[-1], RULES.floor * f.rss / f.nu(True))
     sigmas = [np.zeros((k, k)) for k in layout.sizes]
     for d, value in zip(layout.sigma_directions, gamma[:-1] / s2, strict=True):
         sigmas[d.factor][d.i, d.j] = sigmas[d.factor][d.j, d.i] = value
@@ -273,7 +277,7 @@ def moment_start(prior: Evaluated) -> np.ndarray:
 
 def _off_boundary(sigma: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(sigma)
-    floor = max(EDGE * float(values[-1]), 1e-3)
+    floor = max(RULES.edge * float(values[-1]), 1e-3)
     values = np.clip(values, floor, 1e6)
     return (vectors * values) @ vectors.T
 
@@ -284,7 +288,9 @@ def _reach_of_zero(point: Evaluated, a: int, b: int) -> float:
     return 0.5 * float(part @ point.hessian[a:b, a:b] @ part)
 
 
-def _compare_with_zero(evaluate, descent: Descent[Evaluated]) -> tuple[Descent[Evaluated], int]:
+def _compare_with_zero(
+    evaluate: Callable[[np.ndarray], Evaluated], descent: Descent[Evaluated]
+) -> tuple[Descent[Evaluated], int]:
     """Descend again from each term at zero where zero is a local solution; keep the lower."""
     best, count = descent, 0
     layout = descent.point.layout
@@ -300,21 +306,21 @@ def _compare_with_zero(evaluate, descent: Descent[Evaluated]) -> tuple[Descent[E
         block = trial.d[factor][term.columns, term.columns]
         if np.linalg.eigvalsh(block)[0] < 0.0:
             continue
-        other = minimise(evaluate, trial, tolerance=TOLERANCE)
+        other = minimise(evaluate, trial, tolerance=RULES.tolerance)
         count += other.evaluations
         if other.point.value < best.point.value:
             best = other
     return best, count
 
 
-def _snap(point: Evaluated, evaluate) -> Evaluated:
-    """Put eigenvalues of Sigma that are zero but for rounding exactly at zero, if it costs nothing."""
+def _snap(point: Evaluated, evaluate: Callable[[np.ndarray], Evaluated]) -> Evaluated:
+    """Put eigenvalues of Sigma that are zero but for rounding at zero, if it costs nothing."""
     layout = point.layout
     sigmas = [m @ m.T for m in layout.factors(point.phi)]
     snapped, changed = [], False
     for sigma in sigmas:
         values, vectors = np.linalg.eigh(sigma)
-        small = values < SINGULAR * max(1.0, float(values[-1]))
+        small = values < RULES.singular * max(1.0, float(values[-1]))
         changed |= bool((small & (values != 0.0)).any())
         snapped.append((vectors * np.where(small, 0.0, values)) @ vectors.T)
     if not changed:
@@ -328,4 +334,3 @@ def _verdict(descent: Descent[Evaluated], at: Evaluated, evaluations: int) -> Ve
     values = np.linalg.eigvalsh(z.T @ at.hessian @ z)
     curvature = float(values[0] / max(np.abs(values).max(), 1e-300))
     return Verdict(descent.converged, descent.decrease, curvature, evaluations)
-

@@ -10,7 +10,7 @@ from scipy.linalg import block_diag
 from henderson.covariance.residual.base import ResidualModel
 from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.dense import DenseProducts
-from henderson.engine.derivatives import Direction, ResidualDirection
+from henderson.engine.derivatives import AnyDirection, Direction, ResidualDirection
 from henderson.engine.problem import Grouping, Term
 
 
@@ -25,7 +25,7 @@ class Layout:
 
     terms: tuple[tuple[int, Term], ...]
     sizes: tuple[int, ...]
-    directions: tuple[Direction | ResidualDirection, ...]
+    directions: tuple[AnyDirection, ...]
     residual: ResidualModel | None = None
 
     @staticmethod
@@ -40,8 +40,9 @@ class Layout:
             for j in range(term.columns.start, i + 1)
         )
         residual = cross.residual if isinstance(cross, DenseProducts) else None
-        own = () if residual is None else range(residual.n_parameters)
-        every = (*directions, *(ResidualDirection(a) for a in own))
+        own = 0 if residual is None else residual.n_parameters
+        every: tuple[AnyDirection, ...] = directions
+        every += tuple(ResidualDirection(a) for a in range(own))
         return Layout(terms, tuple(size for _, size in cross.sizes), every, residual)
 
     @property
@@ -101,7 +102,9 @@ class Layout:
     def gradient(self, phi: np.ndarray, d: tuple[np.ndarray, ...]) -> np.ndarray:
         """dd/dphi of the terms from D_t = dd/dSigma_t."""
         parts = [
-            np.einsum("aij,ij->a", term.structure.jacobian(part), d[factor][term.columns, term.columns])
+            np.einsum(
+                "aij,ij->a", term.structure.jacobian(part), d[factor][term.columns, term.columns]
+            )
             for (factor, term), part in zip(self.terms, self.split(phi), strict=True)
         ]
         return np.concatenate(parts or [np.zeros(0)])

@@ -134,9 +134,7 @@ def _orthonormal(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return q, r
 
 
-def _residual(
-    q: np.ndarray, r: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _residual(q: np.ndarray, r: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """OLS coefficients (p,), and the residual of y on q with mean square one, and its scale."""
     coef = q.T @ y
     residual = y - q @ coef

@@ -1,8 +1,9 @@
 """A trust-region Newton method for functions with exact gradients and Hessians.
 
 The parameters may be redundant and of any scale: each evaluation brings a basis of the directions
-that matter, scaled so that unit steps are of moderate size, and steps are measured in it. Negative curvature is followed, so a saddle (Sigma = 0 is
-always stationary) is left, and a minimum on the boundary is an ordinary minimum.
+that matter, scaled so that unit steps are of moderate size, and steps are measured in it. Negative
+curvature is followed, so a saddle (Sigma = 0 is always stationary) is left, and a minimum on the
+boundary is an ordinary minimum.
 
 More & Sorensen (1983), SIAM J. Sci. Stat. Comput. 4(3); Absil, Mahony & Sepulchre (2008), ch. 7.
 """
@@ -19,7 +20,7 @@ from henderson.errors import FitError
 
 
 class Point(Protocol):
-    """An evaluated point: position, value, gradient, Hessian, and a scaled basis of its tangent space."""
+    """An evaluated point: position, value, derivatives, and a scaled basis of its tangents."""
 
     @property
     def phi(self) -> np.ndarray: ...

@@ -9,7 +9,7 @@ import numpy as np
 
 from henderson.errors import DesignError
 from henderson.inference.kenward_roger import kenward_roger
-from henderson.inference.satterthwaite import satterthwaite
+from henderson.engine.satterthwaite import satterthwaite
 
 if TYPE_CHECKING:
     from henderson.fit import Fit

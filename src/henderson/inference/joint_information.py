@@ -44,7 +44,8 @@ def joint_bse(fit: Fit) -> pd.Series:
 
     Raises
     ------
-    FitError : a covariance structure that is not linear in its variances and covariances.
+    FitError : structured residuals, or random effects whose covariance structure is not linear in
+        its variances and covariances.
     """
     variances = np.diag(joint_cov_params(fit))
     sd = np.sqrt(np.where(variances > 0.0, variances, np.nan))
@@ -61,6 +62,11 @@ def _added(fit: Fit) -> np.ndarray:
     """What the uncertainty of Sigma adds to Cov(beta), (p, p), in the caller's coordinates."""
     optimum, at = fit.optimum, fit.optimum.at
     p = optimum.cross.p
+    if at.layout.residual is not None:
+        raise FitError(
+            "The joint information is defined here for independent residuals: use the standard "
+            "errors of fit.bse."
+        )
     if not at.layout.terms:
         return np.zeros((p, p))
     basis = _entries(at)
@@ -88,7 +94,7 @@ def _scores(at: Evaluated) -> np.ndarray:
     f, layout = at.factorisation, at.layout
     columns = [
         np.einsum("jkp,kl,jl->p", f.e[d.factor], d.matrix(layout.sizes[d.factor]), f.h[d.factor])
-        for d in layout.directions
+        for d in layout.sigma_directions
     ]
     return np.array(columns).T
 

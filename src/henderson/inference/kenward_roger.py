@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.engine.derivatives import SecondOrder
+from henderson.engine.derivatives import SecondOrder, information, second_order
 from henderson.engine.optimise import Optimum
 
 
@@ -60,9 +60,9 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     """The adjustment at an optimum, in the caller's coordinates."""
     f = optimum.factorisation
     s2 = f.s2(optimum.reml)
-    second = SecondOrder(f, optimum.layout.directions)
+    second = second_order(f, optimum.layout.directions)
     n_blocks, q_blocks = _with_residual(second)
-    w = 2.0 * s2**2 * np.linalg.pinv(second.information, rcond=1e-12, hermitian=True)
+    w = 2.0 * s2**2 * np.linalg.pinv(information(second), rcond=1e-12, hermitian=True)
     phi = s2 * f.c
     slopes = -f.c @ n_blocks @ f.c
     inner = q_blocks - np.einsum("apq,qr,brs->abps", n_blocks, f.c, n_blocks)

@@ -40,8 +40,10 @@ class TestResult:
     contrasts : one per row.
     matrix : L (r, p); value : q (r,).
     F, num_df, den_df, p_value : the joint test.
-    ddf : how the denominator degrees of freedom were found.
+    ddf : how the denominator degrees of freedom were found; level : of the intervals.
     """
+
+    __test__ = False  # a name that pytest would collect
 
     contrasts: tuple[Contrast, ...]
     matrix: np.ndarray
@@ -51,6 +53,7 @@ class TestResult:
     den_df: float
     p_value: float
     ddf: str
+    level: float = 0.95
 
     def to_frame(self) -> pd.DataFrame:
         """One row a contrast."""
@@ -128,7 +131,7 @@ def wald_test(fit: Fit, hypothesis: Any, ddf: str, level: float = 0.95) -> TestR
     den, scale = method.joint(matrix)
     cov = matrix @ method.cov_beta @ matrix.T
     f = scale * float(gap @ np.linalg.solve(cov, gap)) / rank
-    return TestResult(contrasts, matrix, value, f, rank, den, f_tail(f, rank, den), ddf)
+    return TestResult(contrasts, matrix, value, f, rank, den, f_tail(f, rank, den), ddf, level)
 
 
 def f_tail(f: float, num: int, den: float) -> float:
@@ -204,7 +207,9 @@ def _from_texts(texts: list[str], names: Sequence[str]) -> tuple[np.ndarray, np.
             value = np.atleast_1d(constraint.constraint_values)
         matrices.append(row)
         values.append(value)
-        labels += [text.strip()] if len(row) == 1 else [f"{text.strip()} [{i}]" for i in range(len(row))]
+        labels += (
+            [text.strip()] if len(row) == 1 else [f"{text.strip()} [{i}]" for i in range(len(row))]
+        )
     return np.vstack(matrices).astype(float), np.concatenate(values).astype(float), labels
 
 

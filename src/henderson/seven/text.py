@@ -65,8 +65,10 @@ def _t_cells(label: str, line: Contrast, digits: int) -> list[str]:
         label,
         f"{line.estimate:.{digits + 1}g}",
         f"{line.std_error:.{digits}g}",
-        f"{line.statistic:.{digits - 1}f}",
-        f"{line.df:.2f}",
+        f"{line.statistic:.{digits - 1}f}"
+        if abs(line.statistic) < 1e4
+        else f"{line.statistic:.2g}",
+        degrees(line.df),
         p_value(line.p_value),
         f"{line.lower:.{digits}g}",
         f"{line.upper:.{digits}g}",
@@ -119,7 +121,8 @@ def approach_text(a: Approach) -> str:
         )
     if a.average is not None:
         lines.append(test_line(a.average))
-    lines.append(f"    MSE = {a.mse:.3f}, RMSE = {a.rmse:.6f}, residual df = {a.df_resid}")
+    mse = f"{a.mse:.3f}" if 1e-3 <= a.mse < 1e6 else f"{a.mse:.4g}"
+    lines.append(f"    MSE = {mse}, RMSE = {number(a.rmse)}, residual df = {a.df_resid}")
     return "\n".join([*lines, *(fill(note, "    ", "    ") for note in a.notes)])
 
 
@@ -127,7 +130,7 @@ def test_line(line: Contrast) -> str:
     """`edu = 0.131193, SE = 0.03799, t = 3.4538, df = 56.01, p = 0.00106`, and the interval."""
     test = (
         f"{line.label} = {line.estimate:.6g}, SE = {line.std_error:.4g}, "
-        f"t = {line.statistic:.4f}, df = {line.df:.2f}, p = {p_value(line.p_value)}"
+        f"t = {line.statistic:.4f}, df = {degrees(line.df)}, p = {p_value(line.p_value)}"
     )
     interval = f"95 % interval [{line.lower:.4g}, {line.upper:.4g}]"
     return "\n".join(fill(part, "        ", "    ") for part in (test, interval))
@@ -142,6 +145,11 @@ def number(value: float) -> str:
     if 0.0 < abs(value) < 1e-4:
         return f"{value:#.3g}"
     return f"{value:.6f}"
+
+
+def degrees(df: float) -> str:
+    """Degrees of freedom; Satterthwaite's can be any size."""
+    return f"{df:.2f}" if df < 1e5 else f"{df:.2g}"
 
 
 def p_value(p: float) -> str:

@@ -95,7 +95,7 @@ def joint_test(result: TestResult) -> str:
 def _test_grid(result: TestResult) -> Grid:
     contrasts = result.contrasts
     z = all(np.isinf(c.df) for c in contrasts)
-    tail = (1.0 - _level(result)) / 2.0
+    tail = (1.0 - result.level) / 2.0
     header = ["coef", "std err", "z" if z else "t", "df", "P>|z|" if z else "P>|t|"]
     header += [f"[{tail:.5g}", f"{1.0 - tail:.5g}]"]
     values = [
@@ -113,11 +113,3 @@ def _test_grid(result: TestResult) -> Grid:
     return Grid(
         tuple(["", *header][i] for i in keep), tuple(tuple(row[i] for i in keep) for row in rows)
     )
-
-
-def _level(result: TestResult) -> float:
-    """Confidence level of the intervals, which the result holds only as their reach."""
-    from henderson.inference.wald import two_sided
-
-    c = result.contrasts[0]
-    return round(1.0 - two_sided((c.upper - c.estimate) / c.std_error, c.df), 6)

@@ -8,15 +8,6 @@
 
 namespace henderson {
 
-// The numbers that the twin in optimise.py calls by the same names: it hands them over.
-struct Rules {
-    double tolerance;  // what a Newton step may still promise at the optimum
-    double singular;   // eigenvalues of Sigma below this part of max(1, largest) are zero
-    double prior;      // the moment start's prior is prior I
-    double floor;      // its residual variance is at least this part of the mean square
-    double edge;       // its eigenvalues are at least this part of the largest
-};
-
 struct Fitted {
     Point at;
     bool converged;
@@ -136,27 +127,44 @@ inline double lowest_of_block(const Model& model, const std::vector<double>& d, 
     return values[0];
 }
 
+// How much the quadratic model rises from a differentiated point to a term at zero.
+inline double reach_of_zero(const Model& model, const Point& point, const Term& term) {
+    const int k = model.size, count = model.count();
+    const double* d = point.derivatives.d.data();
+    const double* m = point.m.data();
+    std::vector<double> sigma(k * k, 0.0), moved(count, 0.0);
+    double rise = 0.0;  // tr(M'DM) = <D, Sigma>
+    for (int i = term.start; i < term.stop; i++)
+        for (int j = term.start; j < term.stop; j++) {
+            for (int l = 0; l < k; l++) sigma[i * k + j] += m[i * k + l] * m[j * k + l];
+            rise += d[i * k + j] * sigma[i * k + j];
+        }
+    for (int a = 0; a < count; a++)
+        moved[a] = 2.0 * sigma[model.directions[a].i * k + model.directions[a].j];
+    for (int a = 0; a < count; a++)
+        for (int b = 0; b < count; b++)
+            rise += 0.5 * moved[a] * moved[b] * point.derivatives.hessian[a * count + b];
+    return rise;
+}
+
 // Descend again from each term at zero where zero is a local solution; keep the lower.
 inline int compare_with_zero(const OneFactor& f, Descent& best, const Rules& rules) {
     const Model& model = f.model();
     const int k = model.size;
     int count = 0;
     for (const Term& term : model.terms) {
+        const double reach = reach_of_zero(model, best.point, term);
+        if (!(1e-6 < reach && reach < rules.far)) continue;
         std::vector<double> m = best.point.m;
-        bool away = false;
         for (int i = term.start; i < term.stop; i++)
-            for (int j = term.start; j < term.stop; j++) {
-                away |= std::fabs(m[i * k + j]) > 1e-6;
-                m[i * k + j] = 0.0;
-            }
-        if (!away) continue;
+            for (int j = term.start; j < term.stop; j++) m[i * k + j] = 0.0;
         Point trial = evaluated(f, std::move(m));
         count++;
         if (trial.value.status != Status::fine) continue;
         f.differentiate(trial.m.data(), trial.value, trial.derivatives);
         trial.differentiated = true;
         if (lowest_of_block(model, trial.derivatives.d, term) < 0.0) continue;
-        Descent other = minimise(f, std::move(trial), rules.tolerance);
+        Descent other = minimise(f, std::move(trial), rules);
         count += other.evaluations;
         if (other.point.value.value < best.point.value.value) best = std::move(other);
     }
@@ -199,7 +207,7 @@ inline Fitted fit(const OneFactor& f, const double* start, const Rules& rules) {
     Point first = evaluated(f, std::move(m));
     out.status = first.value.status;
     if (out.status != Status::fine) return out;
-    Descent best = minimise(f, std::move(first), rules.tolerance);
+    Descent best = minimise(f, std::move(first), rules);
     out.status = best.point.value.status;
     if (out.status != Status::fine) return out;
     out.evaluations = 1 + best.evaluations + (start ? 0 : 1);
@@ -207,7 +215,7 @@ inline Fitted fit(const OneFactor& f, const double* start, const Rules& rules) {
     out.converged = best.converged;
     out.decrease = best.decrease;
     out.at = snapped(f, std::move(best.point), rules.singular);
-    const Quadratic model(f, out.at);
+    const Quadratic model(f, out.at, rules.small);
     out.curvature = model.curvatures.front() / std::max(model.scale(), 1e-300);
     return out;
 }

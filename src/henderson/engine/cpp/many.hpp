@@ -153,7 +153,8 @@ class Many {
             std::copy(at.m.begin(), at.m.end(), out.m + r * k * k);
             if (!count) return;
             factor_.differentiate(at.m.data(), at.value, at.derivatives, true);
-            satterthwaite(many_.model_, at, contrasts, count, out.df + r * count);
+            satterthwaite(many_.model_, at, many_.rules_.small, contrasts, count,
+                          out.df + r * count);
         }
 
       private:

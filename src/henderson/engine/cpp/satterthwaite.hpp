@@ -34,11 +34,11 @@ inline std::vector<double> along_face(const Model& model, const std::vector<doub
 
 // contrasts (count, p) in standard coordinates; point.derivatives must have `outer`. NaN where the
 // Hessian is not positive definite.
-inline void satterthwaite(const Model& model, const Point& point, const double* contrasts, int count,
-                          double* df) {
+inline void satterthwaite(const Model& model, const Point& point, double small,
+                          const double* contrasts, int count, double* df) {
     const int p = model.p, size = model.count();
     const Derivatives& s = point.derivatives;
-    const std::vector<double> basis = along_face(model, point.m, tangent(model, point.m));
+    const std::vector<double> basis = along_face(model, point.m, tangent(model, point.m, small));
     Reduced at = reduced(model, point.m, s, basis);
     const int rank = at.rank;
     const double s2 = point.value.s2, nu = model.nu();

@@ -19,45 +19,62 @@ struct Point {
     bool differentiated = false;
 };
 
-// Orthonormal directions Delta (K, K each) of M that move Sigma.
+// The numbers that the Python twins call by the same names: they hand them over.
+struct Rules {
+    double tolerance;  // what a Newton step may still promise at the optimum
+    double singular;   // eigenvalues of Sigma below this part of max(1, largest) are zero
+    double prior;      // the moment start's prior is prior I
+    double floor;      // its residual variance is at least this part of the mean square
+    double edge;       // its eigenvalues are at least this part of the largest
+    double far;        // zero is not tried for a term that is this far from it
+    double small;      // the relative variance that counts as small in the metric of steps
+    double radius;     // of the first trust region
+};
+
+// Directions Delta (K, K each) of M that move Sigma, orthonormal in the metric (Sigma + small I)^-1.
 //
-// With the singular value decomposition M = U S V' of a free term, Delta = U B V' is orthogonal to
-// M X for every skew X exactly if S B is symmetric, so each pair (i, j) has one direction
-// (s_j, s_i) in (b_ij, b_ji), or two where both singular values vanish.
-inline std::vector<double> tangent(const Model& model, const std::vector<double>& m) {
+// With the singular values s of M = U S V' and r = sqrt(s^2 + small), t = s / r, the directions
+// U diag(r) B V' with B orthonormal are horizontal if diag(t) B is symmetric. So each pair (i, j)
+// has one, (t_j, t_i) in (b_ij, b_ji), or two where both singular values vanish.
+inline std::vector<double> tangent(const Model& model, const std::vector<double>& m, double small) {
     const int k = model.size;
     std::vector<double> out;
-    double part[MAX_SIZE * MAX_SIZE], u[MAX_SIZE * MAX_SIZE], v[MAX_SIZE * MAX_SIZE], s[MAX_SIZE];
+    double part[MAX_SIZE * MAX_SIZE], u[MAX_SIZE * MAX_SIZE], v[MAX_SIZE * MAX_SIZE];
+    double r[MAX_SIZE], t[MAX_SIZE];
     for (const Term& term : model.terms) {
         const int from = term.start, size = term.stop - term.start;
-        auto add = [&](int i, int j, double x, int a, int b, double y) {
-            const std::size_t base = out.size();
-            out.resize(base + k * k, 0.0);
-            for (int r = 0; r < size; r++)
-                for (int c = 0; c < size; c++)
-                    out[base + (from + r) * k + from + c] =
-                        x * u[r * size + i] * v[c * size + j] + y * u[r * size + a] * v[c * size + b];
-        };
         if (term.diagonal || size == 1) {
             for (int i = from; i < term.stop; i++) {
-                const std::size_t base = out.size();
-                out.resize(base + k * k, 0.0);
-                out[base + i * k + i] = 1.0;
+                out.resize(out.size() + k * k, 0.0);
+                double* entry = out.data() + out.size() - k * k + i * k + i;
+                *entry = std::sqrt(m[i * k + i] * m[i * k + i] + small);
             }
             continue;
         }
-        for (int r = 0; r < size; r++)
-            for (int c = 0; c < size; c++) part[r * size + c] = m[(from + r) * k + from + c];
-        singular_values(part, size, u, s, v);
+        auto add = [&](int i, int j, double x, int a, int b, double y) {
+            out.resize(out.size() + k * k, 0.0);
+            double* delta = out.data() + out.size() - k * k + from * k + from;
+            for (int row = 0; row < size; row++)
+                for (int c = 0; c < size; c++)
+                    delta[row * k + c] = x * r[i] * u[row * size + i] * v[c * size + j] +
+                                         y * r[a] * u[row * size + a] * v[c * size + b];
+        };
+        for (int row = 0; row < size; row++)
+            for (int c = 0; c < size; c++) part[row * size + c] = m[(from + row) * k + from + c];
+        singular_values(part, size, u, t, v);
+        for (int i = 0; i < size; i++) {
+            r[i] = std::sqrt(t[i] * t[i] + small);
+            t[i] /= r[i];
+        }
         double longest = 0.0;
         for (int i = 1; i < size; i++)
-            for (int j = 0; j < i; j++) longest = std::max(longest, std::hypot(s[i], s[j]));
+            for (int j = 0; j < i; j++) longest = std::max(longest, std::hypot(t[i], t[j]));
         for (int i = 0; i < size; i++) add(i, i, 1.0, i, i, 0.0);
         for (int i = 1; i < size; i++)
             for (int j = 0; j < i; j++) {
-                const double length = std::hypot(s[i], s[j]);
+                const double length = std::hypot(t[i], t[j]);
                 if (length > 1e-8 * std::max(longest, 1e-12)) {
-                    add(i, j, s[j] / length, j, i, s[i] / length);
+                    add(i, j, t[j] / length, j, i, t[i] / length);
                 } else {
                     add(i, j, 1.0, i, j, 0.0);
                     add(j, i, 1.0, j, i, 0.0);
@@ -108,13 +125,13 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
 // The quadratic model at a point, in the eigenbasis of the reduced Hessian.
 class Quadratic {
   public:
-    Quadratic(const OneFactor& f, Point& point) {
+    Quadratic(const OneFactor& f, Point& point, double small) {
         if (!point.differentiated) {
             f.differentiate(point.m.data(), point.value, point.derivatives);
             point.differentiated = true;
         }
         const int square = f.model().size * f.model().size;
-        const std::vector<double> basis = tangent(f.model(), point.m);
+        const std::vector<double> basis = tangent(f.model(), point.m, small);
         Reduced at = reduced(f.model(), point.m, point.derivatives, basis);
         rank_ = at.rank;
         std::vector<double> vectors(rank_ * rank_);
@@ -220,25 +237,26 @@ inline Point evaluated(const OneFactor& f, std::vector<double> m) {
     return point;
 }
 
-// Descend until a full Newton step promises less than `tolerance`. A point at which the criterion
-// does not exist ends the descent: its status says why.
-inline Descent minimise(const OneFactor& f, Point point, double tolerance) {
-    double radius = std::max(0.5 * Quadratic::norm(point.m), 0.5);
+// Descend until a full Newton step promises less than the tolerance. Where the criterion is not
+// defined it counts as infinite: the step is shortened.
+inline Descent minimise(const OneFactor& f, Point point, const Rules& rules) {
+    double radius = rules.radius;
     int count = 0;
-    Quadratic model(f, point);
+    Quadratic model(f, point, rules.small);
     while (count < LIMIT) {
         const double decrease = model.decrease();
-        if (decrease < tolerance && model.convex()) return {point, count, true, decrease};
+        if (decrease < rules.tolerance && model.convex()) return {point, count, true, decrease};
         const std::vector<double> step = model.step(radius);
         const double length = Quadratic::norm(step), predicted = model.predicted(step);
         Point trial = evaluated(f, model.moved(point.m, step));
         count++;
-        if (trial.value.status != Status::fine) return {trial, count, false, decrease};
-        const double change = trial.value.value - point.value.value;
+        const double change = trial.value.status == Status::fine
+                                  ? trial.value.value - point.value.value
+                                  : INFINITY;
         const double noise = 1e-13 * (1.0 + std::fabs(point.value.value));
         const double ratio = predicted < 0.0 ? change / predicted : -1.0;
         if (ratio > 1e-4 || std::fabs(change) <= noise) {
-            Quadratic next(f, trial);
+            Quadratic next(f, trial, rules.small);
             if (std::fabs(predicted) <= noise && next.decrease() >= decrease)
                 return {point, count, model.convex(), decrease};
             point = std::move(trial);

@@ -82,4 +82,3 @@ def satterthwaite(optimum: Optimum) -> Satterthwaite:
         jacobian=back @ standard @ back.T,
         cov_beta=optimum.cov_beta,
     )
-
