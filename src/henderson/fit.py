@@ -20,6 +20,7 @@ from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
 
 if TYPE_CHECKING:
+    from henderson.inference.anova import Anova
     from henderson.inference.wald import TestResult
     from henderson.plots import Plots
     from henderson.tables.equation import Equation
@@ -264,6 +265,18 @@ class Fit:
         from henderson.inference.wald import wald_test
 
         return wald_test(self, hypothesis, ddf)
+
+    def anova(self, type: Literal[1, 2, 3] = 3, ddf: Ddf = "satterthwaite") -> Anova:
+        """F-tests of the terms of the fixed part.
+
+        Parameters
+        ----------
+        type : 3, marginal hypotheses (unweighted means); 2, each term after all that do not contain
+            it; 1, each after those before it. None depends on the contrasts of the formula.
+        """
+        from henderson.inference.anova import anova
+
+        return anova(self, type, ddf)
 
     # -- matrices ----------------------------------------------------------------------------
 

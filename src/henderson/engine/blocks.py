@@ -169,6 +169,10 @@ class BlockMatrix:
         return BlockMatrix(self.pattern, tuple(inverses)), logdet
 
 
+_NONE = np.zeros(0, dtype=np.intp)
+NO_PATTERN = BlockPattern((), _NONE, _NONE, _NONE)
+
+
 def find_pattern(links: sparse.csr_array, sizes: Sequence[tuple[int, int]]) -> BlockPattern:
     """The pattern of a tail whose effects meet in the levels of the head.
 
@@ -178,9 +182,6 @@ def find_pattern(links: sparse.csr_array, sizes: Sequence[tuple[int, int]]) -> B
     sizes : (J_t, K_t) per tail factor; the K effects of one level always meet.
     """
     m = links.shape[1]
-    if m == 0:
-        empty = np.zeros(0, dtype=np.intp)
-        return BlockPattern((), empty, empty, empty)
     factor = np.repeat(np.arange(len(sizes)), [j * k for j, k in sizes])
     graph = sparse.bmat([[None, links], [links.T, _levels_joined(sizes)]], format="csr")
     _, label = connected_components(graph, directed=False)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from henderson.engine import kernels
-from henderson.engine.blocks import BlockMatrix, BlockPattern, find_pattern
+from henderson.engine.blocks import NO_PATTERN, BlockMatrix, BlockPattern, find_pattern
 from henderson.engine.problem import Grouping, Standard
 
 
@@ -64,18 +64,11 @@ def cross_products(problem: Standard) -> CrossProducts:
     order = tuple(
         sorted(range(len(groupings)), key=lambda t: -groupings[t].n_levels * groupings[t].size)
     )
-    xy = np.column_stack([problem.x, problem.y])
     ordered = [groupings[t] for t in order]
-    tail = _tail_slices(ordered[1:])
-    z_tail = _stacked(ordered[1:], len(problem.y))
-    total_xy = xy.T @ xy
-    total_zxy = z_tail.T @ xy
-    total_zz = z_tail.T @ z_tail
-    root, dense, linked = _reduce_head(ordered, xy, z_tail)
+    xy = np.column_stack([problem.x, problem.y])
+    root, inverse, dense = _reduce_head(ordered[:1], xy)
     flat = dense.reshape(-1, xy.shape[1])
-    if linked is not None:
-        total_zxy = total_zxy - linked.T @ flat
-        total_zz = total_zz - linked.T @ linked
+    tail = _reduce_tail(ordered, inverse, xy, flat) if len(ordered) > 1 else _no_tail(xy.shape[1])
     return CrossProducts(
         n=len(problem.y),
         p=problem.x.shape[1],
@@ -84,12 +77,46 @@ def cross_products(problem: Standard) -> CrossProducts:
         sizes=tuple((g.n_levels, g.size) for g in ordered),
         root=root,
         dense=dense,
-        linked=linked,
-        within_xy=total_xy - flat.T @ flat,
-        within_zxy=total_zxy,
-        within_zz=_pattern(ordered, z_tail).pack(total_zz),
-        tail=tail,
+        linked=tail.linked,
+        within_xy=xy.T @ xy - flat.T @ flat,
+        within_zxy=tail.within_zxy,
+        within_zz=tail.within_zz,
+        tail=_tail_slices(ordered[1:]),
     )
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """The tail's share of `CrossProducts`."""
+
+    linked: sparse.csr_array | None
+    within_zxy: np.ndarray
+    within_zz: BlockMatrix
+
+
+def _no_tail(width: int) -> _Tail:
+    return _Tail(None, np.zeros((0, width)), BlockMatrix(NO_PATTERN, ()))
+
+
+def _reduce_head(
+    head: Sequence[Grouping], xy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """C, C^+ (J, K, K) and C^+ Z'[X y] (J, K, p + 1) of the head, if there is one."""
+    if not head:
+        return np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), np.zeros((0, 0, xy.shape[1]))
+    a, b = kernels.level_products(head[0].codes, head[0].n_levels, head[0].z, xy)
+    root, inverse = level_roots(a)
+    return root, inverse, inverse @ b
+
+
+def _reduce_tail(
+    ordered: Sequence[Grouping], inverse: np.ndarray, xy: np.ndarray, flat: np.ndarray
+) -> _Tail:
+    head, *rest = ordered
+    z = sparse.hstack([indicator(g) for g in rest], format="csr")
+    linked = sparse.csr_array(block_diagonal(inverse) @ (indicator(head).T @ z))
+    within_zz = z.T @ z - linked.T @ linked
+    return _Tail(linked, z.T @ xy - linked.T @ flat, _pattern(ordered, z).pack(within_zz))
 
 
 def _tail_slices(tail: Sequence[Grouping]) -> tuple[slice, ...]:
@@ -97,13 +124,11 @@ def _tail_slices(tail: Sequence[Grouping]) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
 
-def _pattern(ordered: Sequence[Grouping], z_tail: sparse.csr_array) -> BlockPattern:
-    if len(ordered) < 2:
-        return find_pattern(sparse.csr_array((0, 0)), [])
-    head = ordered[0]
-    rows = (np.ones(len(head.codes)), (head.codes, np.arange(len(head.codes))))
-    member = sparse.csr_array(rows, shape=(head.n_levels, len(head.codes)))
-    return find_pattern(member @ abs(z_tail), [(g.n_levels, g.size) for g in ordered[1:]])
+def _pattern(ordered: Sequence[Grouping], z: sparse.csr_array) -> BlockPattern:
+    """Which tail effects meet in a level of the head."""
+    codes, n = ordered[0].codes, len(ordered[0].codes)
+    member = sparse.csr_array((np.ones(n), (codes, np.arange(n))), (ordered[0].n_levels, n))
+    return find_pattern(member @ abs(z), [(g.n_levels, g.size) for g in ordered[1:]])
 
 
 def indicator(grouping: Grouping) -> sparse.csr_array:
@@ -114,28 +139,6 @@ def indicator(grouping: Grouping) -> sparse.csr_array:
     return sparse.csr_array(
         (grouping.z.ravel(), columns.ravel(), pointers), shape=(n, grouping.n_levels * k)
     )
-
-
-def _stacked(tail: Sequence[Grouping], n: int) -> sparse.csr_array:
-    """Z_tail (n, m)."""
-    if not tail:
-        return sparse.csr_array((n, 0))
-    return sparse.hstack([indicator(g) for g in tail], format="csr")
-
-
-def _reduce_head(
-    ordered: Sequence[Grouping], xy: np.ndarray, z_tail: sparse.csr_array
-) -> tuple[np.ndarray, np.ndarray, sparse.csr_array | None]:
-    """C (J, K, K) and T = C^+ Z' [X y | Z_tail] of the head."""
-    if not ordered:
-        return np.zeros((0, 0, 0)), np.zeros((0, 0, xy.shape[1])), None
-    head = ordered[0]
-    a, b = kernels.level_products(head.codes, head.n_levels, head.z, xy)
-    root, inverse = level_roots(a)
-    if z_tail.shape[1] == 0:
-        return root, inverse @ b, None
-    linked = block_diagonal(inverse) @ (indicator(head).T @ z_tail)
-    return root, inverse @ b, sparse.csr_array(linked)
 
 
 def level_roots(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

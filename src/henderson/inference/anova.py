@@ -4,11 +4,15 @@ Each term's hypothesis L beta = 0 is stated in the treatment coding of `fixed_te
 the fit's own, so that no test depends on the contrasts of the formula.
 
 Type 1: what a term adds to the terms before it; its rows of U in X'X = U'D U, U unit upper
-triangular. Type 2: what it adds to all the terms that do not contain it.
+triangular. Type 2: what it adds to all the terms that do not contain it; the same with the columns
+in another order, or the term's own coefficients if no term contains it.
 Type 3: the estimable functions of the term that are orthogonal, in the overparametrised model, to
 those of the terms that contain it (Searle 1987, Linear Models for Unbalanced Data, ch. 12;
 Kuznetsova, Brockhoff & Christensen 2017, JSS 82(13), section 2). In a design without empty cells
 these are differences of unweighted means.
+
+The F statistic depends on the row space of L alone; Satterthwaite's df of several rows depends a
+little on the rows, which are lmerTest's with treatment contrasts.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from henderson.errors import DesignError
 from henderson.inference.ddf import DdfMethod, ddf_method
@@ -96,12 +99,14 @@ def _type_1(terms: FixedTerms, term: FixedTerm) -> np.ndarray:
 
 def _type_2(terms: FixedTerms, term: FixedTerm) -> np.ndarray:
     last = terms.containing(term)
+    if not len(last):
+        return np.eye(len(terms.r))[term.kept]
     others = np.setdiff1d(np.arange(len(terms.r)), np.concatenate([term.kept, last]))
     order = np.concatenate([others, term.kept, last])
     r = np.linalg.qr(terms.r[:, order], mode="r")
     own = slice(len(others), len(others) + len(term.kept))
     out = np.zeros((len(term.kept), len(order)))
-    out[:, order[own.start :]] = solve_triangular(r[own, own], r[own, own.start :])
+    out[:, order] = r[own] / np.diag(r)[own, None]
     return out
 
 

@@ -7,7 +7,8 @@
 rows         which rows take part, and the column of groups
 components   `re_formula` and `vc_formula` -> random terms
 patsy_order  the order of columns that statsmodels' users know
-model        `mixedlm` and `MixedLM`
+building     `mixedlm`
+model        `MixedLM`
 results      `MixedLMResults`: statsmodels' names and meanings
 effects      random effects group by group
 information  covariance of all the parameters
@@ -15,7 +16,8 @@ hypotheses   t-, Wald and F-tests
 summary      the printed table
 """
 
-from henderson.interop.statsmodels.model import MixedLM, mixedlm
+from henderson.interop.statsmodels.building import mixedlm
+from henderson.interop.statsmodels.model import MixedLM
 from henderson.interop.statsmodels.results import MixedLMResults
 
 __all__ = ["MixedLM", "MixedLMResults", "mixedlm"]

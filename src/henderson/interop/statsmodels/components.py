@@ -1,8 +1,9 @@
 """`re_formula` and `vc_formula` as random terms.
 
-A variance component is a set of independent effects within each group with one variance. Where its
-columns mark the units of a factor, `0 + C(b)`, it is a random intercept of the units within groups,
-(1 | group:b); a numeric column is a slope, (0 + x | group); several numeric columns share a variance.
+A variance component is a set of independent effects within each group with one variance. Where
+its columns mark the units of a factor, `0 + C(b)`, it is a random intercept of the units within
+groups, (1 | group:b); a numeric column is a slope, (0 + x | group); several numeric columns share
+a variance.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ def _component(name: str, text: Any, group: str, table: pd.DataFrame) -> Compone
         return _units(name, pieces[0], group)
     if any(labels):
         raise FormulaError(
-            f"vc_formula['{name}'] = '{text}' mixes units of a factor with other terms: give each its "
-            "own component, '0 + C(b)', which is one variance each."
+            f"vc_formula['{name}'] = '{text}' mixes units of a factor with other terms: give each "
+            "its own component, such as '0 + C(b)', which is one variance each."
         )
     structure = "us" if len(pieces) == 1 else "iid"
     return Component(name, _term(body, (group,), structure))
@@ -123,8 +124,8 @@ def _piece(name: str, factor: str, table: pd.DataFrame) -> Piece:
     if inner is not None:
         if column not in table.columns:
             raise FormulaError(
-                f"vc_formula['{name}']: C({inner}) is not the C() of a column: make a column of it, "
-                f"and give its name ({did_you_mean(inner, table.columns)})"
+                f"vc_formula['{name}']: C({inner}) is not the C() of a column: make a column of "
+                f"it, and give its name ({did_you_mean(inner, table.columns)})"
             )
         return Piece(factor, column)
     if column in table.columns and holds_labels(table[column]):
@@ -165,5 +166,3 @@ def _term(lhs: str, group: tuple[str, ...], structure: str) -> RandomTerm:
 def independent(term: RandomTerm) -> RandomTerm:
     """The same effects, uncorrelated."""
     return RandomTerm(term.lhs, term.group, "diag", (), term.text.replace(" | ", " || "))
-
-

@@ -149,9 +149,7 @@ def _root(place: np.ndarray, prior: list[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _columns(
-    model: MixedLM, effects: Effects, where: slice, rows: np.ndarray
-) -> np.ndarray:
+def _columns(model: MixedLM, effects: Effects, where: slice, rows: np.ndarray) -> np.ndarray:
     """Z (rows, q) of the effects of one group."""
     out = np.zeros((len(rows), where.stop - where.start))
     for i, (t, level, column) in enumerate(effects.place[where]):

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from henderson.errors import DesignError
 from henderson.inference.wald import f_tail, parse_hypothesis, t_quantile, two_sided
-from scipy import special
 
 WIDTH = 78
 
@@ -103,20 +103,20 @@ class TTest:
 
     @property
     def sd(self) -> np.ndarray:
-        """(r, 1) standard errors, or (1, 1)."""
-        return np.sqrt(np.diag(self.hypothesis.cov))[:, None]
+        """Standard errors (r,); (1, 1) of one row, as in statsmodels."""
+        return _shaped(np.sqrt(np.diag(self.hypothesis.cov)))
 
     @property
     def statistic(self) -> np.ndarray:
-        """(r, 1)."""
-        return (self.effect - self.hypothesis.value)[:, None] / self.sd
+        """The shape of `sd`."""
+        return _shaped(self.effect - self.hypothesis.value) / self.sd
 
     tvalue = statistic
 
     @property
     def pvalue(self) -> np.ndarray | float:
         """Two-sided, (r,); one number for one row."""
-        found = np.array([two_sided(float(t), self.df) for t in self.statistic[:, 0]])
+        found = np.array([two_sided(float(t), self.df) for t in self.statistic.ravel()])
         return found if len(found) > 1 else found[0]
 
     @property
@@ -134,7 +134,7 @@ class TTest:
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
         """Intervals (r, 2)."""
-        reach = t_quantile(1.0 - alpha / 2.0, self.df) * self.sd[:, 0]
+        reach = t_quantile(1.0 - alpha / 2.0, self.df) * self.sd.ravel()
         return np.column_stack([self.effect - reach, self.effect + reach])
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -143,8 +143,8 @@ class TTest:
         letter = "z" if np.isinf(self.df) else "t"
         columns = {
             "coef": self.effect,
-            "std err": self.sd[:, 0],
-            letter: self.statistic[:, 0],
+            "std err": self.sd.ravel(),
+            letter: self.statistic.ravel(),
             f"P>|{letter}|": np.atleast_1d(self.pvalue),
             "Conf. Int. Low": low,
             "Conf. Int. Upp.": high,
@@ -154,7 +154,8 @@ class TTest:
     def summary(self, alpha: float = 0.05) -> str:
         """The table of statsmodels, as text."""
         letter = "z" if np.isinf(self.df) else "t"
-        heads = ["coef", "std err", letter, f"P>|{letter}|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
+        heads = ["coef", "std err", letter, f"P>|{letter}|"]
+        heads += [f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
         lines = ["Test for Constraints".center(WIDTH), "=" * WIDTH, _heading(heads), "-" * WIDTH]
         for name, row in self.summary_frame(alpha).iterrows():
             lines.append(_row(str(name), row.to_numpy(dtype=float)))
@@ -166,6 +167,10 @@ class TTest:
     __repr__ = __str__
 
 
+def _shaped(values: np.ndarray) -> np.ndarray:
+    return values[:, None] if len(values) == 1 else values
+
+
 def _heading(heads: list[str]) -> str:
     return " " * 10 + "".join(f"{head:>{w}}" for head, w in zip(heads, _WIDTHS, strict=True))
 
@@ -175,7 +180,8 @@ _WIDTHS = (11, 11, 11, 11, 12, 12)
 
 def _row(name: str, values: np.ndarray) -> str:
     coef, se, statistic, p, low, high = values
-    cells = [_coefficient(coef), _three(se), f"{statistic:.3f}", f"{p:.3f}", _three(low), _three(high)]
+    cells = [_coefficient(coef), _three(se), f"{statistic:.3f}", f"{p:.3f}"]
+    cells += [_three(low), _three(high)]
     return f"{name:<10}" + "".join(f"{c:>{w}}" for c, w in zip(cells, _WIDTHS, strict=True))
 
 

@@ -12,7 +12,12 @@ import numpy as np
 
 from henderson.engine.optimise import Optimum
 from henderson.fit import Fit
-from henderson.inference.joint_information import _entries, _scores, joint_cov_params
+from henderson.inference.joint_information import (
+    _entries,
+    _is_singular,
+    _scores,
+    joint_cov_params,
+)
 from henderson.interop.statsmodels.model import MixedLM
 
 
@@ -37,10 +42,10 @@ def _random_part(model: MixedLM, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     basis = _entries(at)
     entries = _entries_of(model, optimum, basis)
     information = basis.T @ at.hessian_sigma @ basis / 2.0
-    try:
-        inverse = np.linalg.inv(information) @ entries.T
-    except np.linalg.LinAlgError:
+    if _is_singular(information):
         inverse = np.full((basis.shape[1], len(entries)), np.nan)
+    else:
+        inverse = np.linalg.solve(information, entries.T)
     back = optimum.problem.contrast(np.eye(model.k_fe))
     moves = back @ at.factorisation.c @ (_scores(at) @ basis)
     return (-moves @ inverse)[model.columns], entries @ inverse
@@ -61,11 +66,11 @@ def _entries_of(model: MixedLM, optimum: Optimum, basis: np.ndarray) -> np.ndarr
 
 
 def _sigma_moves(optimum: Optimum, factor: int, basis: np.ndarray) -> np.ndarray:
-    """What the columns of `basis` are in a factor's Sigma, (m, K, K), in the caller's coordinates."""
+    """What the columns of `basis` are in a factor's Sigma (m, K, K), the caller's coordinates."""
     layout, place = optimum.layout, optimum.place(factor)
     size = layout.sizes[place]
     out = np.zeros((basis.shape[1], size, size))
-    for weights, direction in zip(basis, layout.directions, strict=True):
+    for weights, direction in zip(basis, layout.sigma_directions, strict=True):
         if direction.factor == place:
             out += weights[:, None, None] * direction.matrix(size)
     return np.array([optimum.problem.sigma(factor, one) for one in out])

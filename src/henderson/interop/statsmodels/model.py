@@ -1,9 +1,7 @@
-"""`mixedlm` and the model it makes: statsmodels' notation, this engine."""
+"""The model that `mixedlm` makes, under statsmodels' names."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,21 +10,16 @@ import numpy as np
 import pandas as pd
 
 from henderson.data.factors import Factor, factorize
-from henderson.design import Design, RandomFactor, TermSlot, build
-from henderson.errors import DataError, DesignError, FormulaError, Note
-from henderson.formula import FUNCTIONS, Formula, RandomTerm, parse
-from henderson.formula.names import names
-from henderson.interop.statsmodels import components as parts
-from henderson.interop.statsmodels.components import Component
+from henderson.design import Design, RandomFactor, TermSlot
+from henderson.errors import DesignError, Note
+from henderson.formula import RandomTerm
+from henderson.interop.statsmodels.components import Component, independent
 from henderson.interop.statsmodels.patsy_order import ordered_names
 from henderson.interop.statsmodels.refusals import refuse_model
-from henderson.interop.statsmodels.rows import Rows, choose_rows
 from henderson.model import fit_design
 
 if TYPE_CHECKING:
     from henderson.interop.statsmodels.results import MixedLMResults
-
-WITHOUT_EFFECT = frozenset({"use_sqrt", "hasconst"})
 
 
 @dataclass(frozen=True)
@@ -265,8 +258,8 @@ class MixedLM:
 
         Parameters
         ----------
-        free : statsmodels' mask of parameters; zeros off the diagonal of its `cov_re` make the random
-            effects independent, ones everywhere leave the model as it is.
+        free : statsmodels' mask of parameters; zeros off the diagonal of its `cov_re` make the
+            random effects independent, ones everywhere leave the model as it is.
 
         Raises
         ------
@@ -281,10 +274,10 @@ class MixedLM:
             raise DesignError("do_cg=False, a result at the starting values, is not offered.")
         model = self if free is None else _constrained(self, free)
         given = {"start_params": start_params, "niter_sa": niter_sa or None, "method": method}
-        unused = [k for k, v in given.items() if v is not None] + [*fit_kwargs]
-        unused += ["full_output"] if full_output else []
+        idle = [k for k, v in given.items() if v is not None] + [*fit_kwargs]
+        idle += ["full_output"] if full_output else []
         fit = fit_design(model.design, "REML" if reml else "ML")
-        return MixedLMResults(model, fit, (*self.notes, *_unused(unused, "fit")))
+        return MixedLMResults(model, fit, (*self.notes, *unused_note(idle, "fit")))
 
     def predict(self, params: Any, exog: Any = None) -> np.ndarray:
         """exog @ fixed effects; `params` may hold all the parameters."""
@@ -298,121 +291,8 @@ class MixedLM:
         return f"<MixedLM: {self.design.formula.text} (n = {self.nobs})>"
 
 
-def mixedlm(
-    formula: str,
-    data: Any,
-    re_formula: str | None = None,
-    vc_formula: Mapping[str, str] | None = None,
-    subset: Any = None,
-    use_sparse: bool = False,
-    missing: str = "none",
-    *,
-    groups: Any = None,
-    eval_env: int = 0,
-    **kwargs: Any,
-) -> MixedLM:
-    """A linear mixed model in statsmodels' notation; `.fit()` it.
-
-    Parameters
-    ----------
-    formula : of the response and the fixed effects, "score ~ edu".
-    data : any table: pandas, polars, Arrow, dict of arrays, path.
-    re_formula : random effects by group, correlated, "~ edu"; an intercept by default, and none
-        where there are variance components.
-    vc_formula : name -> formula of a variance component, independent effects within each group with
-        one variance: {"classroom": "0 + C(classroom)"}.
-    subset : truth values by row or labels of the index: the rows to use.
-    use_sparse : has no use here.
-    missing : "drop" leaves out rows with missing values; "none" and "raise" refuse them.
-    groups : a column's name, or one label a row.
-    eval_env : 0 lets the formulas use the caller's own functions and variables, -1 does not.
-
-    Raises
-    ------
-    FormulaError, DataError, DesignError : bad input; the message names the culprit.
-
-    Examples
-    --------
-    >>> import henderson as hd
-    >>> scores = hd.load_dataset("classroom_scores")
-    >>> result = hd.mixedlm("score ~ edu", scores, groups=scores["classroom"]).fit()
-    >>> round(float(result.params["edu"]), 6)
-    0.131193
-    """
-    _check_arguments(missing, kwargs)
-    rows = choose_rows(data, groups, subset)
-    effects = parts.effects_term(re_formula, rows.group, bool(vc_formula))
-    components = parts.components(vc_formula, rows.group, rows.table)
-    random = (*((effects,) if effects else ()), *(c.term for c in components))
-    context = _caller(eval_env, [formula, *(t.lhs for t in random)], rows.table)
-    whole = _whole_formula(formula, random, frozenset(context))
-    table = _truth_values_as_factors(rows.table, whole)
-    design = build(whole, table, context=context)
-    if missing != "drop" and design.frame.n_dropped:
-        where = ", ".join(f"{count} in {name}" for name, count in design.frame.missing.items())
-        raise DataError(
-            f"There are missing values ({where}): missing='drop' leaves those rows out."
-        )
-    unused = [k for k in kwargs if kwargs[k] is not None] + (["use_sparse"] if use_sparse else [])
-    notes = (*rows.notes, *_unused(unused, "mixedlm"))
-    return MixedLM(formula, design, rows.label, rows.group, effects, components, notes)
-
-
-def _check_arguments(missing: str, kwargs: Mapping[str, Any]) -> None:
-    if missing not in ("none", "drop", "raise"):
-        raise DesignError(f"missing is 'none', 'drop' or 'raise', not '{missing}'.")
-    for name in kwargs:
-        if name in ("exog_re", "exog_vc"):
-            raise DesignError(f"{name} is not offered: give re_formula or vc_formula.")
-        if name not in WITHOUT_EFFECT:
-            raise DesignError(
-                f"mixedlm has no argument '{name}' (weights and offsets: henderson.lmm has them)."
-            )
-
-
-def _whole_formula(formula: str, random: tuple[RandomTerm, ...], extra: frozenset[str]) -> Formula:
-    """The fixed part with the random terms, as henderson writes them."""
-    fixed = parse(formula, extra)
-    if fixed.random:
-        raise FormulaError(
-            f"'{formula}' has random terms of its own: give the formula to henderson.lmm, or the "
-            "random part as groups= and re_formula=."
-        )
-    text = " + ".join([fixed.text, *(term.text for term in random)])
-    return replace(fixed, text=text, random=random)
-
-
-def _truth_values_as_factors(table: pd.DataFrame, formula: Formula) -> pd.DataFrame:
-    """Columns of truth values that stand by themselves are factors, `x[T.True]`, for patsy."""
-    texts = [formula.fixed, *(term.lhs for term in formula.random)]
-    alone = {word for text in texts for word in _summands(text)}
-    found = [c for c in table.columns if c in alone and pd.api.types.is_bool_dtype(table[c].dtype)]
-    return table.assign(**{c: table[c].astype("category") for c in found}) if found else table
-
-
-def _summands(text: str) -> set[str]:
-    from formulaic import Formula as Terms
-    from formulaic.errors import FormulaicError
-
-    try:
-        return {factor.expr for term in Terms(text) for factor in term.factors}
-    except FormulaicError:
-        return set()  # the design says what is wrong with it
-
-
-def _caller(eval_env: int, texts: list[str], table: pd.DataFrame) -> dict[str, Any]:
-    """The caller's own objects that the formulas name."""
-    if eval_env < 0:
-        return {}
-    frame = sys._getframe(2 + eval_env)
-    seen = {**frame.f_globals, **frame.f_locals}
-    used = [name for text in texts for found in [names(text)] for name in found.variables + found.calls]
-    roots = dict.fromkeys(name.partition(".")[0] for name in used)
-    taken = {*table.columns, *FUNCTIONS, "np"}
-    return {root: seen[root] for root in roots if root in seen and root not in taken}
-
-
-def _unused(given: list[str], where: str) -> tuple[Note, ...]:
+def unused_note(given: list[str], where: str) -> tuple[Note, ...]:
+    """A note that names keywords without effect; none for none."""
     if not given:
         return ()
     return (
@@ -435,20 +315,24 @@ def _constrained(model: MixedLM, free: Any) -> MixedLM:
     if whole and (mask == np.eye(model.k_re)).all() and model.effects is not None:
         return _uncorrelated(model, model.effects)
     raise DesignError(
-        "free: a mask of ones, or one with the identity for cov_re (independent random effects), is "
-        "offered; other parameters cannot be held fixed."
+        "free: a mask of ones, or one with the identity for cov_re (independent random "
+        "effects), is offered; other parameters cannot be held fixed."
     )
 
 
 def _uncorrelated(model: MixedLM, effects: RandomTerm) -> MixedLM:
-    term = parts.independent(effects)
+    term = independent(effects)
     place, slot = model.slot(effects)
 
     def swap(factor: RandomFactor) -> RandomFactor:
         slots = tuple(replace(s, term=term) if s is slot else s for s in factor.slots)
         return replace(factor, slots=slots)
 
-    random = tuple(
-        swap(f) if t == place else f for t, f in enumerate(model.design.random)
+    random = tuple(swap(f) if t == place else f for t, f in enumerate(model.design.random))
+    formula = replace(
+        model.design.formula,
+        text=model.design.formula.text.replace(effects.text, term.text),
+        random=tuple(term if t == effects else t for t in model.design.formula.random),
     )
-    return replace(model, design=replace(model.design, random=random), effects=term)
+    design = replace(model.design, formula=formula, random=random)
+    return replace(model, design=design, effects=term)

@@ -29,7 +29,7 @@ def ordered_names(spec: Spec, kept: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _plain(spec: Spec, plain: PlainTerms) -> dict[str, tuple[str, ...]]:
-    out = {"Intercept": ("Intercept",)} if plain.intercept else {}
+    out: dict[str, tuple[str, ...]] = {"Intercept": ("Intercept",)} if plain.intercept else {}
     factors = [c for c in plain.columns if c in spec.levels]
     numbers = [c for c in plain.columns if c not in spec.levels]
     for column in factors:
@@ -46,9 +46,7 @@ def _general(text: str, state: Any) -> dict[str, tuple[str, ...]]:
     buckets = list(dict.fromkeys([frozenset[str](), *(numeric[t] for t in written)]))
     chosen = sorted(written, key=lambda t: (buckets.index(numeric[t]), len(factors[t])))
     names = state.column_names
-    return {
-        ("Intercept" if t == "1" else t): tuple(names[i] for i in places[t]) for t in chosen
-    }
+    return {("Intercept" if t == "1" else t): tuple(names[i] for i in places[t]) for t in chosen}
 
 
 def _is_number(state: Any, factor: str) -> bool:

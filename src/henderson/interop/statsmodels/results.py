@@ -28,12 +28,12 @@ class MixedLMResults:
     Parameters
     ----------
     model : as it was asked for.
-    henderson : this package's own fit, with all of its verbs (t-tests with Satterthwaite's degrees of
-        freedom, intervals, pictures).
+    henderson : this package's own fit, with all of its verbs (t-tests with Satterthwaite's degrees
+        of freedom, intervals, pictures).
     argument_notes : what there is to say about the arguments.
 
-    Standard errors come from the joint observed information of fixed effects and relative variances,
-    and p-values are normal, as in statsmodels.
+    Standard errors come from the joint observed information of fixed effects and relative
+    variances, and p-values are normal, as in statsmodels.
     """
 
     model: MixedLM
@@ -121,7 +121,8 @@ class MixedLMResults:
             matrix = np.atleast_2d(np.asarray(r_matrix, dtype=float))
             if matrix.shape[1] != len(self._cov):
                 raise DesignError(
-                    f"r_matrix has {matrix.shape[1]} columns; there are {len(self._cov)} parameters."
+                    f"r_matrix has {matrix.shape[1]} columns; there are {len(self._cov)} "
+                    f"parameters: {', '.join(self.model.param_names)}."
                 )
             return matrix @ self._cov @ matrix.T
         names = self.model.param_names
@@ -135,9 +136,9 @@ class MixedLMResults:
 
     @cached_property
     def bse(self) -> pd.Series:
-        """Standard errors (k,); NaN where the information is not positive."""
+        """Standard errors (k,); NaN where the information is not positive, 0 of a fixed parameter."""
         variances = np.diag(self._cov)
-        sd = np.sqrt(np.where(variances > 0.0, variances, np.nan))
+        sd = np.sqrt(np.where(variances >= 0.0, variances, np.nan))
         return pd.Series(sd, index=self.model.param_names)
 
     @property
@@ -263,8 +264,8 @@ class MixedLMResults:
             columns = np.atleast_2d(np.asarray(exog, dtype=float))
             if columns.shape[1] != self.k_fe:
                 raise DesignError(
-                    f"exog has {columns.shape[1]} columns; the model has {self.k_fe} fixed effects: "
-                    f"{', '.join(self.model.exog_names)}."
+                    f"exog has {columns.shape[1]} columns; the model has {self.k_fe} fixed "
+                    f"effects: {', '.join(self.model.exog_names)}."
                 )
             return columns @ self.fe_params.to_numpy()
         new = self.henderson.design.new(exog, random=False)

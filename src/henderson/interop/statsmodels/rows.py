@@ -23,7 +23,7 @@ class Rows:
     ----------
     table : (n) rows.
     group : name of the column of groups.
-    label : what statsmodels calls the groups: the column's name where `groups` was one, else "Group".
+    label : what statsmodels calls the groups: the column's name where `groups` was one, or "Group".
     notes : what there is to say about the choice of rows.
     """
 
@@ -49,7 +49,7 @@ def choose_rows(data: Any, groups: Any, subset: Any) -> Rows:
     table = to_frame(data)
     if groups is None:
         raise DataError(
-            "mixedlm needs groups=: the name of the column that holds the groups, or one label a row."
+            "mixedlm needs groups=: the name of the column of groups, or one label a row."
         )
     if isinstance(groups, str):
         if groups not in table.columns:

@@ -74,7 +74,9 @@ class Summary:
     __repr__ = __str__
 
 
-def summarise(result: MixedLMResults, title: str, yname: str, names: list[str], alpha: float) -> Summary:
+def summarise(
+    result: MixedLMResults, title: str, yname: str, names: list[str], alpha: float
+) -> Summary:
     """The two tables of a result; `names` (k,) of the parameters."""
     return Summary(title, [_facts(result, yname), _estimates(result, names, alpha)])
 
