@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import lapack
 from scipy.sparse.csgraph import connected_components
 
 
@@ -107,7 +108,33 @@ class BlockMatrix:
 
     def sandwich(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
         """L' A L for symmetric A, L block-diagonal with factors[t] (K, K) at each level of t."""
-        return self._right(factors).T._right(factors).T
+        return self.scale_columns(factors).scale_rows(factors)
+
+    def scale_columns(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
+        """A L."""
+        if all(len(m) == 1 for m in factors):
+            return self._each(lambda block, scale: block * scale, factors)
+        return self._right(factors)
+
+    def scale_rows(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
+        """L' A."""
+        if all(len(m) == 1 for m in factors):
+            return self._each(lambda block, scale: block * scale[:, None], factors)
+        return self.T._right(factors).T
+
+    def _each(
+        self,
+        function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        factors: Sequence[np.ndarray],
+    ) -> BlockMatrix:
+        """`function` of every stack and the (s,) scales of its effects, all K = 1."""
+        out = []
+        for c, block in zip(self.pattern.classes, self.blocks, strict=True):
+            scale = np.empty(block.shape[1])
+            for part, m in zip(c.parts, factors, strict=True):
+                scale[part] = m[0, 0]
+            out.append(function(block, scale))
+        return BlockMatrix(self.pattern, tuple(out))
 
     def _right(self, factors: Sequence[np.ndarray]) -> BlockMatrix:
         out = []
@@ -120,9 +147,19 @@ class BlockMatrix:
             out.append(moved)
         return BlockMatrix(self.pattern, tuple(out))
 
+    def mean_diagonal(self, effects: slice) -> float:
+        """The mean of the diagonal over some effects (a slice of the m)."""
+        out = np.empty(self.pattern.size)
+        for c, block in zip(self.pattern.classes, self.blocks, strict=True):
+            out[c.index] = np.einsum("css->cs", block)
+        return float(out[effects].mean())
+
     def plus_identity(self) -> BlockMatrix:
         """I + A."""
-        return self.map(lambda a: a + np.eye(a.shape[1]))
+        out = self.map(np.copy)
+        for block in out.blocks:
+            np.einsum("css->cs", block)[...] += 1.0
+        return out
 
     def inner(self, other: BlockMatrix) -> float:
         """tr(A B)."""
@@ -146,6 +183,17 @@ class BlockMatrix:
             out[where] = np.einsum("cjajb->cjab", per_level)
         return out
 
+    def inner_diagonal(self, other: BlockMatrix, t: int, size: int) -> np.ndarray:
+        """The sum over the levels of tail factor t of the diagonal blocks of A'B, (K, K)."""
+        out = np.zeros((size, size))
+        for c, a, b in zip(self.pattern.classes, self.blocks, other.blocks, strict=True):
+            part = c.parts[t]
+            rows, width = a.shape[:2], part.stop - part.start
+            left = a[:, :, part].reshape(*rows, width // size, size)
+            right = b[:, :, part].reshape(*rows, width // size, size)
+            out += np.einsum("crja,crjb->ab", left, right, optimize=True)
+        return out
+
     def csr(self) -> sparse.csr_array:
         """The same matrix in scipy's sparse form."""
         rows, cols, data = [], [], []
@@ -160,13 +208,20 @@ class BlockMatrix:
 
     def inverse_logdet(self) -> tuple[BlockMatrix, float]:
         """Inverse and log determinant of a symmetric positive definite matrix."""
-        lowers = [np.linalg.cholesky(b) for b in self.blocks]
-        logdet = 2.0 * sum(float(np.log(np.einsum("css->cs", a)).sum()) for a in lowers)
-        inverses = []
-        for lower in lowers:
-            half = np.linalg.inv(lower)
-            inverses.append(half.swapaxes(1, 2) @ half)
-        return BlockMatrix(self.pattern, tuple(inverses)), logdet
+        pairs = [_inverse_logdet(b) for b in self.blocks]
+        return BlockMatrix(self.pattern, tuple(p[0] for p in pairs)), sum(p[1] for p in pairs)
+
+
+def _inverse_logdet(stack: np.ndarray) -> tuple[np.ndarray, float]:
+    if len(stack) == 1:  # one large block: LAPACK's own symmetric inverse
+        lower, _ = lapack.dpotrf(stack[0], lower=1, clean=0)
+        logdet = 2.0 * float(np.log(np.diag(lower)).sum())
+        half, _ = lapack.dpotri(lower, lower=1, overwrite_c=1)
+        return (np.tril(half) + np.tril(half, -1).T)[None], logdet
+    lower = np.linalg.cholesky(stack)
+    half = np.linalg.inv(lower)
+    logdet = 2.0 * float(np.log(np.einsum("css->cs", lower)).sum())
+    return half.swapaxes(1, 2) @ half, logdet
 
 
 _NONE = np.zeros(0, dtype=np.intp)

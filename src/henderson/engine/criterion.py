@@ -1,6 +1,6 @@
 """The ML and REML criterion at one Sigma, and the blocks that everything else is made from.
 
-Notation (relative to sigma^2): V = I + sum_t Z_t Sigma_t Z_t'; V1 = I + Z_1 Sigma_1 Z_1' (head only);
+Relative to sigma^2: V = I + sum_t Z_t Sigma_t Z_t'; V1 = I + Z_1 Sigma_1 Z_1', of the head alone;
 P = V^-1 - V^-1 X C X' V^-1, C = (X'V^-1X)^-1; s2 = y'Py / nu with nu = n (ML) or n - p (REML).
 
     d = log|V| + [REML] log|X'V^-1X| + nu (1 + log(2 pi s2))
@@ -60,7 +60,8 @@ class Factorisation:
     gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
     f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : Z_1' V1^-1 Z_tail, CSR (J K, m) or None.
     n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
-    t : Lambda (I + Lambda' n_zz Lambda)^-1 Lambda', (m, m) in blocks, as n_zz is.
+    s_inverse : (I + Lambda' n_zz Lambda)^-1, (m, m) in blocks, as n_zz is; t : Lambda times it
+        times Lambda'; factors : the tail's M_t (K, K), of which Lambda is made.
     c : (X'V^-1X)^-1, (p, p).
     beta : (p,); gamma : random effects of the tail (m,).
     rss : y'Py; log_v, log_xvx : log|V|, log|X'V^-1X|.
@@ -75,6 +76,8 @@ class Factorisation:
     n_zxy: np.ndarray
     n_zz: BlockMatrix
     t: BlockMatrix
+    s_inverse: BlockMatrix
+    factors: tuple[np.ndarray, ...]
     c: np.ndarray
     beta: np.ndarray
     gamma: np.ndarray
@@ -142,8 +145,33 @@ class Factorisation:
 
     @cached_property
     def g_tail(self) -> BlockMatrix:
-        """Z_tail' V^-1 Z_tail, (m, m)."""
-        return self.n_zz - self.n_zz.product(self.t).product(self.n_zz)
+        """Z_tail' V^-1 Z_tail = N - N T N, (m, m)."""
+        if self._inverse_factors is None:
+            return self.n_zz - self.n_zz.product(self.t).product(self.n_zz)
+        scaled = (self.s_inverse * -1.0).plus_identity()
+        return scaled.sandwich(self._inverse_factors)
+
+    @cached_property
+    def w(self) -> BlockMatrix:
+        """I - T N, (m, m): Z_1'V^-1Z_tail = F W."""
+        if self._inverse_factors is None:
+            return (self.t.product(self.n_zz) * -1.0).plus_identity()
+        left = self.s_inverse.scale_rows([m.T for m in self.factors])
+        return left.scale_columns(self._inverse_factors)
+
+    @cached_property
+    def _inverse_factors(self) -> list[np.ndarray] | None:
+        """M_t^-1 of the tail, if dividing by them loses no digits to speak of.
+
+        With S = I + Lambda'N Lambda, Lambda'G Lambda = I - S^-1 and W Lambda = Lambda S^-1: where
+        Lambda is not small, everything follows from S^-1 without a product of (m, m) matrices.
+        """
+        for m, s, size in zip(self.factors, self.cross.tail, self.cross.sizes[1:], strict=True):
+            information = self.n_zz.mean_diagonal(s) if size[0] else 0.0
+            values = np.linalg.svd(m, compute_uv=False)
+            if values[-1] ** 2 * information < 1e-3 or values[-1] < 1e-5 * values[0]:
+                return None
+        return [np.linalg.inv(m) for m in self.factors]
 
     @cached_property
     def s_head(self) -> np.ndarray:
@@ -178,7 +206,8 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
     gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
-    t, log_tail = _tail_inverse(factors[1:], n_zz)
+    s_inverse, log_tail = n_zz.sandwich(factors[1:]).plus_identity().inverse_logdet()
+    t = s_inverse.sandwich([m.T for m in factors[1:]])
     t_xy = t.apply(n_zxy)
     schur = n_xy - n_zxy.T @ t_xy
     try:
@@ -199,6 +228,8 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
         n_zxy=n_zxy,
         n_zz=n_zz,
         t=t,
+        s_inverse=s_inverse,
+        factors=tuple(factors[1:]),
         c=half.T @ half,
         beta=beta,
         gamma=t_xy[:, p] - t_xy[:, :p] @ beta,
@@ -254,12 +285,6 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Elim
     n_zz = cross.within_zz + cross.within_zz.pattern.pack(cross.linked.T @ solved_tail)
     f_tail = sparse.csr_array(block_diagonal(cross.root) @ solved_tail)
     return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) * 0.5, log_head
-
-
-def _tail_inverse(factors: Sequence[np.ndarray], n_zz: BlockMatrix) -> tuple[BlockMatrix, float]:
-    """T = Lambda (I + Lambda' N Lambda)^-1 Lambda' (m, m), and log|I + Lambda' N Lambda|."""
-    inverse, logdet = n_zz.sandwich(factors).plus_identity().inverse_logdet()
-    return inverse.sandwich([m.T for m in factors]), logdet
 
 
 def _level_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:

@@ -261,6 +261,11 @@ class BlockSecondOrder:
             out.append(pattern.pack(f.f_tail.T @ (blocks @ f.f_tail)))
         return out
 
+    @cached_property
+    def _far(self) -> list[BlockMatrix]:
+        """F' (I kron E_a) F W (m, m) per direction of the head."""
+        return [o.product(self.f.w) for o in self._outers]
+
     def _head_traces(self, heads: list[int]) -> np.ndarray:
         k = self._size(0)
         gd = self.f.gd.reshape(-1, k * k)
@@ -284,12 +289,8 @@ class BlockSecondOrder:
 
     def _mixed_traces(self, s: int) -> np.ndarray:
         """Between tail factor s and the head: tr(E_b W'F'E_aF W), W = I - T N."""
-        f, place = self.f, self.f.cross.tail[s - 1]
-        w = (f.t.product(f.n_zz) * -1.0).plus_identity()
-        sums = [
-            w.T.product(o.product(w)).diagonal(s - 1, place.start, *f.cross.sizes[s]).sum(0)
-            for o in self._outers
-        ]
+        f, size = self.f, self._size(s)
+        sums = [f.w.inner_diagonal(moved, s - 1, size) for moved in self._far]
         return np.array([[np.sum(self.matrices[b] * x) for x in sums] for b in self.of(s)])
 
 
@@ -304,11 +305,19 @@ def _(f: Factorisation, directions: Sequence[AnyDirection]) -> SecondOrder:
     return BlockSecondOrder(f, [d for d in directions if isinstance(d, Direction)])
 
 
-def hessian(f: Blocks, directions: Sequence[AnyDirection], reml: bool) -> np.ndarray:
-    """The exact second derivatives d_ab (k, k)."""
+def hessian(
+    f: Blocks, directions: Sequence[AnyDirection], reml: bool, *, exact: bool = True
+) -> np.ndarray:
+    """The second derivatives d_ab (k, k), or without `exact` the average information.
+
+    The average information, quad / s2 - q q' / nu, needs no traces (Gilmour, Thompson & Cullis
+    1995, Biometrics 51).
+    """
     second = second_order(f, directions)
     s2 = f.s2(reml)
     q = second.q / s2
+    if not exact:
+        return second.quadratic / s2 - np.outer(q, q) / f.nu(reml)
     return -second.traces(reml) + 2.0 / s2 * second.quadratic - np.outer(q, q) / f.nu(reml)
 
 

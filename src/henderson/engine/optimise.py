@@ -39,6 +39,8 @@ Products = CrossProducts | DenseProducts
 # start uses. floor, edge: shares that the start keeps of the residual variance and of Sigma's
 # largest eigenvalue.
 RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
+# Effects in the tail up to which the exact Hessian drives the descent.
+LARGE_TAIL = 300
 # Zero is not tried for a term that the quadratic model puts this far (in the criterion) from it.
 FAR = 30.0
 
@@ -90,8 +92,13 @@ class Evaluated:
 
     @cached_property
     def hessian_sigma(self) -> np.ndarray:
-        """Second derivatives along the layout's directions, V taken as linear in them."""
-        return hessian(self.factorisation, self.layout.directions, self.reml)
+        """Second derivatives along the layout's directions, V taken as linear in them.
+
+        With a large tail the average information stands in: it spares products of (m, m) matrices,
+        and a descent takes as many steps.
+        """
+        exact = isinstance(self.cross, DenseProducts) or self.cross.m <= LARGE_TAIL
+        return hessian(self.factorisation, self.layout.directions, self.reml, exact=exact)
 
     @cached_property
     def hessian(self) -> np.ndarray:

@@ -136,7 +136,7 @@ class MixedLMResults:
 
     @cached_property
     def bse(self) -> pd.Series:
-        """Standard errors (k,); NaN where the information is not positive, 0 of a fixed parameter."""
+        """Standard errors (k,); NaN where the information is not positive, 0 of what is fixed."""
         variances = np.diag(self._cov)
         sd = np.sqrt(np.where(variances >= 0.0, variances, np.nan))
         return pd.Series(sd, index=self.model.param_names)
