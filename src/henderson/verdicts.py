@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from henderson.design import Design, RandomFactor, TermSlot
@@ -103,7 +105,7 @@ def _singular_note(factor: RandomFactor, slot: TermSlot, sigma: np.ndarray) -> N
             "The fit is that of the model without this term; drop it, "
             "or keep it if the design demands it.",
         )
-    return Note("singular", _boundary_fact(slot, sigma, zero), _simpler(factor, slot))
+    return Note("singular", _boundary_fact(slot, sigma, zero), _simpler(slot))
 
 
 def _boundary_fact(slot: TermSlot, sigma: np.ndarray, zero: np.ndarray) -> str:
@@ -123,13 +125,14 @@ def _boundary_fact(slot: TermSlot, sigma: np.ndarray, zero: np.ndarray) -> str:
     )
 
 
-def _simpler(factor: RandomFactor, slot: TermSlot) -> str:
+def _simpler(slot: TermSlot) -> str:
     others = [n for n in slot.names if n != "Intercept"]
     if "Intercept" not in slot.names or not others:
         return f"Drop a column of {slot.term.text}, or give it fewer parameters."
-    lhs = " + ".join(others)
+    lhs = re.sub(r"^\s*1\s*\+\s*", "", slot.term.lhs)
     drop = "slope" if len(others) == 1 else "slopes"
-    return f"Drop the {drop}, (1 | {factor.name}), or decorrelate, ({lhs} || {factor.name})."
+    group = slot.term.group_name
+    return f"Drop the {drop}, (1 | {group}), or decorrelate, ({lhs} || {group})."
 
 
 def _convergence(optimum: Optimum) -> list[Note]:

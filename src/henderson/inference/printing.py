@@ -23,7 +23,7 @@ def anova_text(result: Anova) -> str:
     """lmerTest's layout."""
     table = result.table
     heading = f"Type {TYPE_WORDS[result.type]} Analysis of Variance"
-    if np.isinf(table["den_df"]).all() and len(table):
+    if len(table) and np.isinf(table["den_df"]).all():
         how = "Denominator df: infinite (chi-square tests)."
     else:
         how = f"Denominator df: {DDF_WORDS.get(result.ddf, clean(result.ddf))}."
