@@ -20,8 +20,8 @@ from henderson.engine.crossproducts import CrossProducts, cross_products
 from henderson.engine.optimise import RULES, Evaluated, optimise
 from henderson.engine.parameters import Layout
 from henderson.engine.problem import Grouping, Standard, Term, standardise
-from henderson.errors import FitError
 from henderson.engine.satterthwaite import satterthwaite
+from henderson.errors import FitError
 
 WIDTHS = [
     (("us", 1),),

@@ -84,10 +84,10 @@ Rules rules_of(const RulesIn& r) {
 }
 
 Rows rows_of(const In1& y, const In2& x, const In2& z, const std::optional<In1>& weights) {
-    const long n = static_cast<long>(y.shape(0));
-    need(static_cast<long>(x.shape(0)) == n && static_cast<long>(z.shape(0)) == n,
+    const Index n = static_cast<Index>(y.shape(0));
+    need(static_cast<Index>(x.shape(0)) == n && static_cast<Index>(z.shape(0)) == n,
          "y, x and z differ in their numbers of rows");
-    need(!weights || static_cast<long>(weights->shape(0)) == n, "weights differ in length from y");
+    need(!weights || static_cast<Index>(weights->shape(0)) == n, "weights differ in length from y");
     Rows rows{};
     rows.n = n;
     rows.x = table_of(x);
@@ -99,7 +99,7 @@ Rows rows_of(const In1& y, const In2& x, const In2& z, const std::optional<In1>&
     return rows;
 }
 
-nb::object reduce(In1 y, In2 x, In2 z, CodesIn codes, long n_levels, std::optional<In1> weights,
+nb::object reduce(In1 y, In2 x, In2 z, CodesIn codes, Index n_levels, std::optional<In1> weights,
                   std::vector<TermIn> terms) {
     const Rows rows = rows_of(y, x, z, weights);
     need(codes.shape(0) == y.shape(0), "codes differ in length from y");
@@ -111,18 +111,18 @@ nb::object reduce(In1 y, In2 x, In2 z, CodesIn codes, long n_levels, std::option
     bool done = false;
     {
         nb::gil_scoped_release release;
-        done = Reduction(rows, taken, n_levels, parts)
-                   .run(maps, {root.data, dense.data, within.data});
+        done =
+            Reduction(rows, taken, n_levels, parts).run(maps, {root.data, dense.data, within.data});
     }
     if (!done) return nb::none();
     return nb::make_tuple(array_of(maps.r_x, {p, p}), array_of(maps.beta0, {p}), maps.y_scale,
                           array_of(maps.r_z, {k, k}), root.array, dense.array, within.array);
 }
 
-nb::tuple level_products(CodesIn codes, long n_levels, In2 z, In2 xy) {
-    const long n = static_cast<long>(z.shape(0));
+nb::tuple level_products(CodesIn codes, Index n_levels, In2 z, In2 xy) {
+    const Index n = static_cast<Index>(z.shape(0));
     need(xy.shape(1) > 0, "xy needs at least one column");
-    need(static_cast<long>(codes.shape(0)) == n && static_cast<long>(xy.shape(0)) == n,
+    need(static_cast<Index>(codes.shape(0)) == n && static_cast<Index>(xy.shape(0)) == n,
          "codes, z and xy differ in their numbers of rows");
     const Codes taken = codes_of(codes);
     Rows rows{};
@@ -152,25 +152,39 @@ nb::tuple level_products(CodesIn codes, long n_levels, In2 z, In2 xy) {
     return nb::make_tuple(a.array, b.array);
 }
 
-// A model on cross-products that Python holds, ready to be evaluated.
+// Cross-products that Python holds: C (J, K, K), T (J, K, p + 1), within (p + 1, p + 1).
+struct Products {
+    In3 root, dense;
+    Square within;
+
+    Products(In3 c, In3 t, Square w)
+        : root(std::move(c)), dense(std::move(t)), within(std::move(w)) {
+        const std::size_t k = root.shape(1), q = dense.shape(2);
+        need(k >= 1 && k <= static_cast<std::size_t>(MAX_SIZE), "1 to 8 effects per level");
+        need(q >= 1 && root.shape(2) == k && dense.shape(1) == k && dense.shape(0) == root.shape(0),
+             "root and dense do not belong together");
+        need(within.shape(0) == q && within.shape(1) == q,
+             "within and dense do not belong together");
+    }
+    int size() const { return static_cast<int>(root.shape(1)); }
+    int p() const { return static_cast<int>(dense.shape(2)) - 1; }
+    Index levels() const { return static_cast<Index>(root.shape(0)); }
+};
+
+// A model on such cross-products, ready to be evaluated.
 struct Loaded {
     Model model;
     Doubles shared, y;
     OneFactor factor;
 
-    Loaded(long n, double log_weights, bool reml, const In3& root, const In3& dense,
-           const Square& within, const std::vector<TermIn>& terms)
-        : model(n, static_cast<long>(root.shape(0)), static_cast<int>(root.shape(1)),
-                static_cast<int>(dense.shape(2)) - 1, reml, log_weights,
-                terms_of(terms, static_cast<int>(root.shape(1)))),
-          shared(pack_shared(model, root.data(), dense.data())),
-          y(pack_response(model, dense.data())), factor(model, shared.get()) {
-        need(root.shape(1) == root.shape(2) && dense.shape(1) == root.shape(1) &&
-                 dense.shape(0) == root.shape(0),
-             "root and dense do not belong together");
-        need(within.shape(0) == dense.shape(2) && within.shape(1) == dense.shape(2),
-             "within and dense do not belong together");
-        factor.set_response(y.get(), within.data());
+    Loaded(const Products& data, Index n, double log_weights, bool reml,
+           const std::vector<TermIn>& terms)
+        : model(n, data.levels(), data.size(), data.p(), reml, log_weights,
+                terms_of(terms, data.size())),
+          shared(pack_shared(model, data.root.data(), data.dense.data())),
+          y(pack_response(model, data.dense.data())),
+          factor(model, shared.get()) {
+        factor.set_response(y.get(), data.within.data());
     }
 };
 
@@ -180,9 +194,9 @@ void check_start(const std::optional<Square>& m, const Model& model) {
          "the factor of Sigma has the wrong size");
 }
 
-nb::tuple evaluate(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
+nb::tuple evaluate(In3 root, In3 dense, Square within, Index n, double log_weights, bool reml,
                    std::vector<TermIn> terms, Square m) {
-    const Loaded loaded(n, log_weights, reml, root, dense, within, terms);
+    const Loaded loaded(Products(root, dense, within), n, log_weights, reml, terms);
     const std::size_t k = loaded.model.size, p = loaded.model.p, count = loaded.model.count();
     check_start(m, loaded.model);
     Value value;
@@ -198,18 +212,15 @@ nb::tuple evaluate(In3 root, In3 dense, Square within, long n, double log_weight
 }
 
 nb::tuple factorise(In3 root, In3 dense, Square within, Square m) {
+    const Products data(root, dense, within);
     const std::size_t j = root.shape(0), k = root.shape(1), q = dense.shape(2), p = q - 1;
-    need(k >= 1 && k <= static_cast<std::size_t>(MAX_SIZE), "1 to 8 effects per level");
-    need(root.shape(2) == k && dense.shape(0) == j && dense.shape(1) == k && q >= 1,
-         "root and dense do not belong together");
-    need(within.shape(0) == q && within.shape(1) == q, "within and dense do not belong together");
     need(m.shape(0) == k && m.shape(1) == k, "the factor of Sigma has the wrong size");
     NewArray gd({j, k, k}), f({j, k, q}), n_xy({q, q});
     LevelFactors out{gd.data, f.data, n_xy.data, 0.0};
     {
         nb::gil_scoped_release release;
-        factor_levels(root.data(), dense.data(), m.data(), static_cast<long>(j),
-                      static_cast<int>(k), static_cast<int>(q), out);
+        factor_levels(root.data(), dense.data(), m.data(), data.levels(), data.size(),
+                      static_cast<int>(q), out);
     }
     for (std::size_t i = 0; i < q * q; i++) n_xy.data[i] += within.data()[i];
     Value value;
@@ -219,14 +230,15 @@ nb::tuple factorise(In3 root, In3 dense, Square within, Square m) {
                           out.log_det, log_xvx);
 }
 
-nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights, bool reml,
+nb::tuple fit_one(In3 root, In3 dense, Square within, Index n, double log_weights, bool reml,
                   std::vector<TermIn> terms, std::optional<Square> start, RulesIn rules) {
+    const Products data(root, dense, within);
     const std::size_t k = root.shape(1);
     NewArray m({k, k});
     Fitted out;
     {
         nb::gil_scoped_release release;
-        const Loaded loaded(n, log_weights, reml, root, dense, within, terms);
+        const Loaded loaded(data, n, log_weights, reml, terms);
         check_start(start, loaded.model);
         out = fit(loaded.factor, start ? start->data() : nullptr, rules_of(rules));
         std::copy(out.at.m.begin(), out.at.m.end(), m.data);
@@ -236,7 +248,8 @@ nb::tuple fit_one(In3 root, In3 dense, Square within, long n, double log_weights
 }
 
 nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig> codes,
-              long n_levels, std::optional<nb::ndarray<const double, nb::ndim<1>, nb::c_contig>> root_weights,
+              Index n_levels,
+              std::optional<nb::ndarray<const double, nb::ndim<1>, nb::c_contig>> root_weights,
               double log_weights, bool reml, std::vector<TermIn> terms, std::optional<Square> start,
               Square contrasts, RulesIn rules, int threads) {
     const std::size_t n = y.shape(0), m = y.shape(1), p = x.shape(1), k = z.shape(1);
@@ -244,8 +257,8 @@ nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, 
          "y, x, z and codes differ in their numbers of rows");
     need(!root_weights || root_weights->shape(0) == n, "weights differ in length from y");
     need(contrasts.shape(1) == p, "contrasts need one column per fixed effect");
-    const Model model(static_cast<long>(n), n_levels, static_cast<int>(k), static_cast<int>(p), reml,
-                      log_weights, terms_of(terms, static_cast<int>(k)));
+    const Model model(static_cast<Index>(n), n_levels, static_cast<int>(k), static_cast<int>(p),
+                      reml, log_weights, terms_of(terms, static_cast<int>(k)));
     check_start(start, model);
     const int rows = static_cast<int>(contrasts.shape(0));
     NewArray value({m}), y_scale({m}), s2({m}), coef({m, p}), beta({m, p}), r_inverse({m, p, p}),
@@ -258,10 +271,11 @@ nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, 
         const Design design{table_of(x), table_of(z), codes.data(),
                             root_weights ? root_weights->data() : nullptr};
         const ManyOut out{codes_of_status.data(), counts.data(), found.get(), value.data,
-                          y_scale.data, s2.data, coef.data, beta.data, r_inverse.data, factor.data,
-                          df.data};
+                          y_scale.data,           s2.data,       coef.data,   beta.data,
+                          r_inverse.data,         factor.data,   df.data};
         Many(model, design, rules_of(rules))
-            .run(table_of(y), start ? start->data() : nullptr, contrasts.data(), rows, threads, out);
+            .run(table_of(y), start ? start->data() : nullptr, contrasts.data(), rows, threads,
+                 out);
         for (std::size_t i = 0; i < m; i++) {
             status.data[i] = codes_of_status[i];
             evaluations.data[i] = counts[i];

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Literal
 
@@ -18,9 +19,7 @@ from henderson.errors import FitError
 
 compiled: ModuleType | None
 try:
-    from henderson.engine import _kernels
-
-    compiled = _kernels
+    compiled = import_module("henderson.engine._kernels")
 except ImportError:  # installed without a compiler
     compiled = None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from henderson.inference.anova import Anova
+    from henderson.inference.lrt import ModelComparison
 
 TYPE_WORDS = {1: "I", 2: "II", 3: "III"}
 
@@ -54,7 +55,7 @@ def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Gr
             cells.append([label(v) for v in values])
         elif name.startswith("p_"):
             cells.append([_blank_nan(v, p_value) for v in values])
-        elif name.endswith("df") and name != "den_df" and _whole(values):
+        elif all(np.isnan(v) or float(v).is_integer() for v in values if not np.isinf(v)):
             cells.append([_blank_nan(v, lambda x: f"{x:.0f}") for v in values])
         else:
             cells.append(_numbers(values))
@@ -65,10 +66,6 @@ def label(value: object) -> str:
     """A level or a name in a table: numbers short, truth values and text as they are."""
     is_number = isinstance(value, float | np.floating) and not isinstance(value, bool)
     return number(float(value)) if is_number else str(value)  # type: ignore[arg-type]
-
-
-def _whole(values: Iterable[float]) -> bool:
-    return all(np.isnan(v) or float(v).is_integer() for v in values if not np.isinf(v))
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
@@ -84,3 +81,28 @@ def _blank_nan(value: float, show) -> str:  # type: ignore[no-untyped-def]
 def footer(lines: Iterable[str]) -> list[str]:
     """Remarks below a table, wrapped."""
     return [wrap(line, rest="  ") for line in lines]
+
+
+def comparison_text(result: ModelComparison) -> str:
+    """lme4's layout: the formulas, then a table by number."""
+    table = result.table
+    lines = ["Likelihood-ratio tests of nested models", *_numbered(table["model"])]
+    shown = table.assign(model=[str(i) for i in range(1, len(table) + 1)])
+    headings = {
+        "model": "",
+        "npar": "npar",
+        "aic": "AIC",
+        "bic": "BIC",
+        "llf": "logLik",
+        "statistic": "Chisq",
+        "df": "Df",
+        "p_value": "Pr(>Chisq)",
+        "p_boundary": "Pr(bound)",
+    }
+    lines += frame_grid(shown, headings, labels=1).lines()
+    words = {"REML": "restricted likelihood (REML)", "ML": "likelihood (ML)"}
+    return "\n".join([*lines, f"Compared: {words[result.method]}.", *footer(result.notes)])
+
+
+def _numbered(texts: Iterable[str]) -> list[str]:
+    return [wrap(text, f"{i}: ", "   ") for i, text in enumerate(texts, 1)]

@@ -17,18 +17,18 @@ struct LevelFactors {
 
 // FIXED is the number of effects, 0 for one known at run time only.
 template <int FIXED>
-void factor_levels(const double* root, const double* dense, const double* m, long levels, int size,
+void factor_levels(const double* root, const double* dense, const double* m, Index levels, int size,
                    int q, LevelFactors& out) {
     constexpr int MOST = FIXED ? FIXED : MAX_SIZE;
     const int k = FIXED ? FIXED : size;
-    const long slab = 1024;
+    const Index slab = 1024;
     std::vector<double> w(k * q), part(triangle(q));
     std::fill(out.products, out.products + q * q, 0.0);
     out.log_det = 0.0;
-    for (long start = 0; start < levels; start += slab) {
+    for (Index start = 0; start < levels; start += slab) {
         std::fill(part.begin(), part.end(), 0.0);
         double pivots = 1.0, logs = 0.0;
-        for (long j = start; j < std::min(start + slab, levels); j++) {
+        for (Index j = start; j < std::min(start + slab, levels); j++) {
             const double* c = root + j * k * k;
             const double* t = dense + j * k * q;
             double half[MOST][MOST], lower[MOST][MOST], y[MOST][MOST];  // C'M, L, L^-1 C'
@@ -82,13 +82,17 @@ void factor_levels(const double* root, const double* dense, const double* m, lon
     }
 }
 
-inline void factor_levels(const double* root, const double* dense, const double* m, long levels,
+inline void factor_levels(const double* root, const double* dense, const double* m, Index levels,
                           int size, int q, LevelFactors& out) {
     switch (size) {
-        case 1: return factor_levels<1>(root, dense, m, levels, size, q, out);
-        case 2: return factor_levels<2>(root, dense, m, levels, size, q, out);
-        case 3: return factor_levels<3>(root, dense, m, levels, size, q, out);
-        default: return factor_levels<0>(root, dense, m, levels, size, q, out);
+        case 1:
+            return factor_levels<1>(root, dense, m, levels, size, q, out);
+        case 2:
+            return factor_levels<2>(root, dense, m, levels, size, q, out);
+        case 3:
+            return factor_levels<3>(root, dense, m, levels, size, q, out);
+        default:
+            return factor_levels<0>(root, dense, m, levels, size, q, out);
     }
 }
 

@@ -70,9 +70,9 @@ inline std::vector<double> solve_semidefinite(std::vector<double> a, const std::
     return x;
 }
 
-// M from the moment equations with the weights of the prior Sigma = rules.prior I, kept off the boundary:
-// E y'P G_a P y = sum_b gamma_b tr(P G_a P G_b), V = sum_a gamma_a G_a, the last G the identity,
-// whose traces follow from I = V - sum_a s_a V_a and PVP = P.
+// M from the moment equations with the weights of the prior Sigma = rules.prior I, kept off the
+// boundary: E y'P G_a P y = sum_b gamma_b tr(P G_a P G_b), V = sum_a gamma_a G_a, the last G the
+// identity, whose traces follow from I = V - sum_a s_a V_a and PVP = P.
 inline std::vector<double> moment_start(const OneFactor& f, const Rules& rules, Status& status) {
     const Model& model = f.model();
     const int k = model.size, count = model.count(), n = count + 1;

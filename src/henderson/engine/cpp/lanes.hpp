@@ -28,8 +28,12 @@ constexpr int WIDTH = 2;
 typedef double Lanes __attribute__((vector_size(WIDTH * sizeof(double))));
 typedef double LooseLanes __attribute__((vector_size(WIDTH * sizeof(double)), aligned(8)));
 
-static inline Lanes load(const double* from) { return *reinterpret_cast<const LooseLanes*>(from); }
-static inline void store(double* to, Lanes a) { *reinterpret_cast<LooseLanes*>(to) = a; }
+static inline Lanes load(const double* from) {
+    return *reinterpret_cast<const LooseLanes*>(from);
+}
+static inline void store(double* to, Lanes a) {
+    *reinterpret_cast<LooseLanes*>(to) = a;
+}
 
 #else
 
@@ -39,12 +43,14 @@ struct Lanes {
     double operator[](int i) const { return v[i]; }
 };
 
-#define HD_LANES_OPERATOR(op)                                                  \
-    static inline Lanes operator op(Lanes a, Lanes b) {                        \
-        for (int i = 0; i < WIDTH; i++) a.v[i] = a.v[i] op b.v[i];             \
-        return a;                                                              \
-    }                                                                          \
-    static inline Lanes& operator op##=(Lanes& a, Lanes b) { return a = a op b; }
+#define HD_LANES_OPERATOR(op)                                      \
+    static inline Lanes operator op(Lanes a, Lanes b) {            \
+        for (int i = 0; i < WIDTH; i++) a.v[i] = a.v[i] op b.v[i]; \
+        return a;                                                  \
+    }                                                              \
+    static inline Lanes& operator op## = (Lanes & a, Lanes b) {    \
+        return a = a op b;                                         \
+    }
 HD_LANES_OPERATOR(+)
 HD_LANES_OPERATOR(-)
 HD_LANES_OPERATOR(*)

@@ -10,6 +10,7 @@
 
 namespace HD_ISA {
 
+using henderson::Index;
 using henderson::Levels;
 using henderson::packed;
 using henderson::triangle;
@@ -67,10 +68,10 @@ struct Level {
 };
 
 template <int FIXED>
-void first_pass(const Levels& levels, const double* m, long from, long to,
+void first_pass(const Levels& levels, const double* m, Index from, Index to,
                 henderson::FirstSums& sums, double* work) {
     const int k = FIXED ? FIXED : levels.size, p = levels.p, q = p + 1;
-    const long step = static_cast<long>(k) * (k + p);
+    const Index step = static_cast<Index>(k) * (k + p);
     Lanes* acc = reinterpret_cast<Lanes*>(work);
     Lanes* w = acc + triangle(q);  // (q, k)
     for (int i = 0; i < triangle(q); i++) acc[i] = all(0.0);
@@ -78,7 +79,7 @@ void first_pass(const Levels& levels, const double* m, long from, long to,
     double log_det = 0.0;
     Level<FIXED> level;
     level.size = k;
-    for (long b = from; b < to; b++) {
+    for (Index b = from; b < to; b++) {
         const Lanes* c = reinterpret_cast<const Lanes*>(levels.shared) + b * step;
         level.factor(c, m, pivots);
         if (largest(pivots) > 1e100) {
@@ -100,11 +101,11 @@ void first_pass(const Levels& levels, const double* m, long from, long to,
 
 template <int FIXED>
 void second_pass(const Levels& levels, const double* m, const henderson::SecondInput& at,
-                 long from, long to, henderson::SecondSums& sums, double* work) {
+                 Index from, Index to, henderson::SecondSums& sums, double* work) {
     constexpr int MOST = Level<FIXED>::MOST, MOST_PAIRS = triangle(MOST);
     const int k = FIXED ? FIXED : levels.size, p = levels.p, pairs = triangle(k);
     const int outer_size = sums.outer ? triangle(p) : 0;
-    const long step = static_cast<long>(k) * (k + p);
+    const Index step = static_cast<Index>(k) * (k + p);
     Lanes* trace = reinterpret_cast<Lanes*>(work);
     Lanes* quadratic = trace + pairs;
     Lanes* fourth = quadratic + pairs;
@@ -112,12 +113,12 @@ void second_pass(const Levels& levels, const double* m, const henderson::SecondI
     Lanes* outer = mixed + pairs * p;
     Lanes* w = outer + pairs * triangle(p);  // (p, k), then W R^-1 in its place
     Lanes* e = w + p * k;                    // (k, p)
-    const long count = pairs * (2L + pairs + p + outer_size);
-    for (long i = 0; i < count; i++) trace[i] = all(0.0);
+    const Index count = pairs * (2 + pairs + p + outer_size);
+    for (Index i = 0; i < count; i++) trace[i] = all(0.0);
     Level<FIXED> level;
     level.size = k;
     Lanes unused = all(1.0);
-    for (long b = from; b < to; b++) {
+    for (Index b = from; b < to; b++) {
         const Lanes* c = reinterpret_cast<const Lanes*>(levels.shared) + b * step;
         level.factor(c, m, unused);
         unused = all(1.0);
@@ -160,7 +161,7 @@ void second_pass(const Levels& levels, const double* m, const henderson::SecondI
                 if (i != j)
                     for (int a = 0; a < p; a++) to_mixed[a] += e[j * p + a] * h[i];
                 if (!outer_size) continue;
-                Lanes* to_outer = outer + static_cast<long>(t) * outer_size;
+                Lanes* to_outer = outer + static_cast<Index>(t) * outer_size;
                 for (int a = 0, s = 0; a < p; a++)
                     for (int d = 0; d <= a; d++, s++) {
                         Lanes sum = e[i * p + a] * e[j * p + d];
@@ -177,27 +178,35 @@ void second_pass(const Levels& levels, const double* m, const henderson::SecondI
     }
     for (int t = 0; t < pairs * pairs; t++) sums.fourth[t] += total(fourth[t]);
     for (int t = 0; t < pairs * p; t++) sums.mixed[t] += total(mixed[t]);
-    for (long t = 0; t < static_cast<long>(pairs) * outer_size; t++)
+    for (Index t = 0; t < static_cast<Index>(pairs) * outer_size; t++)
         sums.outer[t] += total(outer[t]);
 }
 
-static void first(const Levels& levels, const double* m, long from, long to,
+static void first(const Levels& levels, const double* m, Index from, Index to,
                   henderson::FirstSums& sums, double* work) {
     switch (levels.size) {
-        case 1: return first_pass<1>(levels, m, from, to, sums, work);
-        case 2: return first_pass<2>(levels, m, from, to, sums, work);
-        case 3: return first_pass<3>(levels, m, from, to, sums, work);
-        default: return first_pass<0>(levels, m, from, to, sums, work);
+        case 1:
+            return first_pass<1>(levels, m, from, to, sums, work);
+        case 2:
+            return first_pass<2>(levels, m, from, to, sums, work);
+        case 3:
+            return first_pass<3>(levels, m, from, to, sums, work);
+        default:
+            return first_pass<0>(levels, m, from, to, sums, work);
     }
 }
 
 static void second(const Levels& levels, const double* m, const henderson::SecondInput& at,
-                   long from, long to, henderson::SecondSums& sums, double* work) {
+                   Index from, Index to, henderson::SecondSums& sums, double* work) {
     switch (levels.size) {
-        case 1: return second_pass<1>(levels, m, at, from, to, sums, work);
-        case 2: return second_pass<2>(levels, m, at, from, to, sums, work);
-        case 3: return second_pass<3>(levels, m, at, from, to, sums, work);
-        default: return second_pass<0>(levels, m, at, from, to, sums, work);
+        case 1:
+            return second_pass<1>(levels, m, at, from, to, sums, work);
+        case 2:
+            return second_pass<2>(levels, m, at, from, to, sums, work);
+        case 3:
+            return second_pass<3>(levels, m, at, from, to, sums, work);
+        default:
+            return second_pass<0>(levels, m, at, from, to, sums, work);
     }
 }
 

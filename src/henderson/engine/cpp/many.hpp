@@ -30,22 +30,29 @@ struct ManyOut {
     double* value;
     double* y_scale;
     double* s2;
-    double* coef;      // (p,): of the response on x
-    double* beta;      // (p,): of what is left, in units of y_scale
-    double* r_inverse; // (p, p)
-    double* m;         // (K, K)
-    double* df;        // one per contrast
+    double* coef;       // (p,): of the response on x
+    double* beta;       // (p,): of what is left, in units of y_scale
+    double* r_inverse;  // (p, p)
+    double* m;          // (K, K)
+    double* df;         // one per contrast
 };
 
 class Many {
   public:
     Many(const Model& model, const Design& design, const Rules& rules)
-        : model_(model), n_(model.n), p_(model.p), k_(model.size), rules_(rules),
-          codes_(design.codes, design.codes + n_), x_(static_cast<std::size_t>(n_) * p_),
-          z_(static_cast<std::size_t>(n_) * k_), root_(model.n_levels * k_ * k_),
-          dense_(model.n_levels * k_ * (p_ + 1), 0.0), within_((p_ + 1) * (p_ + 1), 0.0),
+        : model_(model),
+          n_(model.n),
+          p_(model.p),
+          k_(model.size),
+          rules_(rules),
+          codes_(design.codes, design.codes + n_),
+          x_(static_cast<std::size_t>(n_) * p_),
+          z_(static_cast<std::size_t>(n_) * k_),
+          root_(model.n_levels * k_ * k_),
+          dense_(model.n_levels * k_ * (p_ + 1), 0.0),
+          within_((p_ + 1) * (p_ + 1), 0.0),
           root_weights_(design.root_weights) {
-        for (long i = 0; i < n_; i++) {
+        for (Index i = 0; i < n_; i++) {
             if (codes_[i] < 0 || codes_[i] >= model.n_levels)
                 throw std::out_of_range("a grouping code is outside 0..n_levels-1");
             for (int c = 0; c < p_; c++)
@@ -60,15 +67,15 @@ class Many {
     // Fit the columns of y (n, m). start: M (K, K) or null; contrasts (count, p).
     void run(const Table& y, const double* start, const double* contrasts, int count, int threads,
              const ManyOut& out) const {
-        std::atomic<long> next{0};
+        std::atomic<Index> next{0};
         std::exception_ptr failure;
         std::mutex guard;
-        const long step = 16;
+        const Index step = 16;
         auto work = [&] {
             try {
                 Worker worker(*this);
-                for (long from = next.fetch_add(step); from < y.count; from = next.fetch_add(step))
-                    for (long r = from; r < std::min<long>(from + step, y.count); r++)
+                for (Index from = next.fetch_add(step); from < y.count; from = next.fetch_add(step))
+                    for (Index r = from; r < std::min<Index>(from + step, y.count); r++)
                         worker.one(y, r, start, contrasts, count, out);
             } catch (...) {
                 const std::lock_guard<std::mutex> lock(guard);
@@ -87,7 +94,7 @@ class Many {
     void reduce_design() {
         const int q = p_ + 1, pairs = triangle(k_);
         std::vector<double> a(model_.n_levels * pairs, 0.0), b(model_.n_levels * k_ * q, 0.0);
-        for (long i = 0; i < n_; i++) {
+        for (Index i = 0; i < n_; i++) {
             const double* z = z_.data() + i * k_;
             double* to_a = a.data() + codes_[i] * pairs;
             double* to_b = b.data() + codes_[i] * k_ * q;
@@ -97,7 +104,7 @@ class Many {
             }
         }
         for (int c = 0; c < p_; c++) within_[c * q + c] = static_cast<double>(n_);
-        for (long j = 0; j < model_.n_levels; j++) {
+        for (Index j = 0; j < model_.n_levels; j++) {
             double* t = dense_.data() + j * k_ * q;
             level_root(a.data() + j * pairs, b.data() + j * k_ * q, k_, q,
                        root_.data() + j * k_ * k_, t);
@@ -107,9 +114,9 @@ class Many {
         }
     }
 
-    static double dot(const double* a, const double* b, long n) {
+    static double dot(const double* a, const double* b, Index n) {
         double sums[4] = {0.0, 0.0, 0.0, 0.0};
-        long i = 0;
+        Index i = 0;
         for (; i + 4 <= n; i += 4)
             for (int l = 0; l < 4; l++) sums[l] += a[i + l] * b[i + l];
         for (; i < n; i++) sums[0] += a[i] * b[i];
@@ -120,13 +127,16 @@ class Many {
     class Worker {
       public:
         explicit Worker(const Many& own)
-            : many_(own), factor_(own.model_, own.shared_->get()), r_(own.n_),
-              moved_(own.model_.n_levels * own.k_), within_(own.within_),
+            : many_(own),
+              factor_(own.model_, own.shared_->get()),
+              r_(own.n_),
+              moved_(own.model_.n_levels * own.k_),
+              within_(own.within_),
               y_(static_cast<std::size_t>(block_count(own.model_)) * own.k_ * passes().width) {
             std::fill(y_.get(), y_.get() + block_count(own.model_) * own.k_ * passes().width, 0.0);
         }
 
-        void one(const Table& y, long r, const double* start, const double* contrasts, int count,
+        void one(const Table& y, Index r, const double* start, const double* contrasts, int count,
                  const ManyOut& out) {
             const int p = many_.p_, k = many_.k_;
             for (int i = 0; i < p * p; i++) out.r_inverse[r * p * p + i] = NAN;
@@ -149,7 +159,8 @@ class Many {
             out.converged[r] = fitted.converged;
             out.evaluations[r] = fitted.evaluations;
             std::copy(at.value.beta.begin(), at.value.beta.end(), out.beta + r * p);
-            std::copy(at.value.r_inverse.begin(), at.value.r_inverse.end(), out.r_inverse + r * p * p);
+            std::copy(at.value.r_inverse.begin(), at.value.r_inverse.end(),
+                      out.r_inverse + r * p * p);
             std::copy(at.m.begin(), at.m.end(), out.m + r * k * k);
             if (!count) return;
             factor_.differentiate(at.m.data(), at.value, at.derivatives, true);
@@ -159,13 +170,13 @@ class Many {
 
       private:
         // The response, less its regression on x, with mean square one; false if nothing is left.
-        bool take(const Table& y, long r, double* coef, double& scale) {
-            const long n = many_.n_;
+        bool take(const Table& y, Index r, double* coef, double& scale) {
+            const Index n = many_.n_;
             const int p = many_.p_;
             const double* from = y.data + r * y.column;
-            for (long i = 0; i < n; i++) r_[i] = from[i * y.row];
+            for (Index i = 0; i < n; i++) r_[i] = from[i * y.row];
             if (many_.root_weights_)
-                for (long i = 0; i < n; i++) r_[i] *= many_.root_weights_[i];
+                for (Index i = 0; i < n; i++) r_[i] *= many_.root_weights_[i];
             const double whole = dot(r_.data(), r_.data(), n);
             std::fill(coef, coef + p, 0.0);
             for (int round = 0; round < 2; round++)
@@ -173,7 +184,7 @@ class Many {
                     const double* x = many_.x_.data() + c * n;
                     const double part = dot(x, r_.data(), n) / static_cast<double>(n);
                     coef[c] += part;
-                    for (long i = 0; i < n; i++) r_[i] -= part * x[i];
+                    for (Index i = 0; i < n; i++) r_[i] -= part * x[i];
                 }
             const double left = dot(r_.data(), r_.data(), n);
             scale = std::sqrt(left / static_cast<double>(n));
@@ -184,14 +195,14 @@ class Many {
 
         void reduce_response(double factor) {
             const int p = many_.p_, k = many_.k_, q = p + 1, width = passes().width;
-            const long levels = many_.model_.n_levels;
+            const Index levels = many_.model_.n_levels;
             std::fill(moved_.begin(), moved_.end(), 0.0);
-            for (long i = 0; i < many_.n_; i++)
+            for (Index i = 0; i < many_.n_; i++)
                 for (int c = 0; c < k; c++)
                     moved_[many_.codes_[i] * k + c] += many_.z_[i * k + c] * r_[i];
             for (int c = 0; c < p; c++) within_[c * q + p] = 0.0;
             double square = static_cast<double>(many_.n_);
-            for (long j = 0; j < levels; j++) {
+            for (Index j = 0; j < levels; j++) {
                 const double* root = many_.root_.data() + j * k * k;
                 const double* t_x = many_.dense_.data() + j * k * q;
                 double* t = moved_.data() + j * k;
@@ -216,7 +227,7 @@ class Many {
     };
 
     const Model& model_;
-    long n_;
+    Index n_;
     int p_, k_;
     Rules rules_;
     std::vector<std::int64_t> codes_;

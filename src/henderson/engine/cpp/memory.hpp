@@ -9,8 +9,7 @@ namespace henderson {
 
 class Doubles {
   public:
-    explicit Doubles(std::size_t count)
-        : raw_(new double[count + 8]), start_(raw_.get()) {
+    explicit Doubles(std::size_t count) : raw_(new double[count + 8]), start_(raw_.get()) {
         while (reinterpret_cast<std::uintptr_t>(start_) % 64) start_++;
     }
     double* get() const { return start_; }

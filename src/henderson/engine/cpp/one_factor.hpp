@@ -12,6 +12,8 @@
 
 namespace henderson {
 
+constexpr double TWO_PI = 6.283185307179586;
+
 enum class Status { fine = 0, singular_x = 1, explained = 2 };
 
 // A random-effect term: columns start..stop-1, with a diagonal or a free covariance matrix.
@@ -36,17 +38,23 @@ inline std::vector<Direction> directions_of(const std::vector<Term>& terms) {
 
 // What one model is, its data aside.
 struct Model {
-    long n, n_levels;
+    Index n, n_levels;
     int size, p;
     bool reml;
     double log_weights;
     std::vector<Term> terms;
     std::vector<Direction> directions;
 
-    Model(long rows, long levels, int k, int fixed, bool restricted, double logs,
+    Model(Index rows, Index levels, int k, int fixed, bool restricted, double logs,
           std::vector<Term> parts)
-        : n(rows), n_levels(levels), size(k), p(fixed), reml(restricted), log_weights(logs),
-          terms(std::move(parts)), directions(directions_of(terms)) {
+        : n(rows),
+          n_levels(levels),
+          size(k),
+          p(fixed),
+          reml(restricted),
+          log_weights(logs),
+          terms(std::move(parts)),
+          directions(directions_of(terms)) {
         if (size < 1 || size > MAX_SIZE) throw std::invalid_argument("1 to 8 effects per level");
     }
     double nu() const { return static_cast<double>(reml ? n - p : n); }
@@ -54,23 +62,23 @@ struct Model {
 };
 
 // Levels of a model in blocks of lanes: the part that responses share, and that of one response.
-inline long block_count(const Model& m) {
+inline Index block_count(const Model& m) {
     const int width = passes().width;
     return (m.n_levels + width - 1) / width;
 }
 
 // Put `rows` doubles per level, level j's at from + j stride, into blocks of `length` entries at
 // offset `at`; `inner` reads entry e of a level at from[j stride + (e / run) step + e % run].
-inline void pack(const Model& m, const double* from, long stride, int entries, int run, long step,
+inline void pack(const Model& m, const double* from, Index stride, int entries, int run, Index step,
                  double* to, int length, int at) {
     const int width = passes().width;
-    const long blocks = block_count(m);
-    for (long b = 0; b < blocks; b++)
+    const Index blocks = block_count(m);
+    for (Index b = 0; b < blocks; b++)
         for (int e = 0; e < entries; e++) {
             double* lanes = to + (b * length + at + e) * width;
             const double* source = from + (e / run) * step + e % run;
             for (int l = 0; l < width; l++) {
-                const long level = b * width + l;
+                const Index level = b * width + l;
                 lanes[l] = level < m.n_levels ? source[level * stride] : 0.0;
             }
         }
@@ -81,14 +89,14 @@ inline Doubles pack_shared(const Model& m, const double* root, const double* den
     const int k = m.size, p = m.p, length = k * (k + p);
     Doubles to(static_cast<std::size_t>(block_count(m)) * length * passes().width);
     pack(m, root, k * k, k * k, k * k, 0, to.get(), length, 0);
-    if (p) pack(m, dense, k * (p + 1L), k * p, p, p + 1, to.get(), length, k * k);
+    if (p) pack(m, dense, k * (p + 1), k * p, p, p + 1, to.get(), length, k * k);
     return to;
 }
 
 inline Doubles pack_response(const Model& m, const double* dense) {
     const int k = m.size, p = m.p;
     Doubles to(static_cast<std::size_t>(block_count(m)) * k * passes().width);
-    pack(m, dense + p, k * (p + 1L), k, 1, p + 1, to.get(), k, 0);
+    pack(m, dense + p, k * (p + 1), k, 1, p + 1, to.get(), k, 0);
     return to;
 }
 
@@ -140,8 +148,10 @@ class OneFactor {
   public:
     // within: what [X y]'[X y] has that is orthogonal to Z, (p + 1, p + 1).
     OneFactor(const Model& model, const double* shared)
-        : model_(model), within_((model.p + 1) * (model.p + 1)),
-          schur_(within_.size()), products_(triangle(model.p + 1)),
+        : model_(model),
+          within_((model.p + 1) * (model.p + 1)),
+          schur_(within_.size()),
+          products_(triangle(model.p + 1)),
           work_(level_work(model.p, model.size)) {
         levels_.blocks = block_count(model);
         levels_.size = model.size;
@@ -163,7 +173,7 @@ class OneFactor {
         const int p = model_.p, q = p + 1;
         std::fill(products_.begin(), products_.end(), 0.0);
         FirstSums sums{products_.data(), 0.0};
-        for (long b = 0; b < levels_.blocks; b += SLAB)
+        for (Index b = 0; b < levels_.blocks; b += SLAB)
             passes().first(levels_, m, b, std::min(b + SLAB, levels_.blocks), sums, work_.get());
         for (int i = 0; i < q; i++)
             for (int j = 0; j < q; j++)
@@ -174,11 +184,12 @@ class OneFactor {
         if (out.status != Status::fine) return;
         const double nu = static_cast<double>(reml ? model_.n - p : model_.n);
         out.s2 = out.rss / nu;
-        out.value = sums.log_det + (reml ? log_xvx : 0.0) +
-                    nu * (1.0 + std::log(2.0 * M_PI * out.s2)) - model_.log_weights;
+        out.value = sums.log_det + (reml ? log_xvx : 0.0) + nu * (1.0 + std::log(TWO_PI * out.s2)) -
+                    model_.log_weights;
     }
 
-    void differentiate(const double* m, const Value& at, Derivatives& out, bool outer = false) const {
+    void differentiate(const double* m, const Value& at, Derivatives& out,
+                       bool outer = false) const {
         sums(m, at, model_.reml, 1.0 / at.s2, outer, out);
         assemble(at, out);
     }
@@ -193,12 +204,11 @@ class OneFactor {
         out.fourth.assign(pairs * pairs, 0.0);
         out.mixed.assign(static_cast<std::size_t>(pairs) * p, 0.0);
         out.outer.assign(wanted ? static_cast<std::size_t>(pairs) * triangle(p) : 0, 0.0);
-        SecondSums to{out.trace.data(), out.quadratic.data(), out.fourth.data(),
-                      out.mixed.data(), wanted && p ? out.outer.data() : nullptr};
+        SecondSums to{out.trace.data(), out.quadratic.data(), out.fourth.data(), out.mixed.data(),
+                      wanted && p ? out.outer.data() : nullptr};
         const SecondInput in{at.beta.data(), at.r_inverse.data(), inverse_s2, reml};
-        for (long b = 0; b < levels_.blocks; b += SLAB)
-            passes().second(levels_, m, in, b, std::min(b + SLAB, levels_.blocks), to,
-                            work_.get());
+        for (Index b = 0; b < levels_.blocks; b += SLAB)
+            passes().second(levels_, m, in, b, std::min(b + SLAB, levels_.blocks), to, work_.get());
     }
 
     // sum over levels of tr(G E_a Q E_b), less tr(N_a N_b) for REML.
@@ -226,7 +236,7 @@ class OneFactor {
 
   private:
     // Sums restart every so many blocks, so that rounding does not grow with their number.
-    static constexpr long SLAB = 1024;
+    static constexpr Index SLAB = 1024;
 
     void assemble(const Value& at, Derivatives& s) const {
         const int k = model_.size, p = model_.p, count = model_.count();

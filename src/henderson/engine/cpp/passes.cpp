@@ -4,9 +4,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#define HD_DECLARE(isa)                        \
-    namespace isa {                            \
-    extern const henderson::Passes table;      \
+#define HD_DECLARE(isa)                   \
+    namespace isa {                       \
+    extern const henderson::Passes table; \
     }
 
 HD_DECLARE(henderson_base)
@@ -44,14 +44,20 @@ const Choice& chosen() {
 
 }  // namespace
 
-std::size_t row_work(int p, int size) { return 256 * static_cast<std::size_t>(p + size + 2); }
+std::size_t row_work(int p, int size) {
+    return 256 * static_cast<std::size_t>(p + size + 2);
+}
 
 std::size_t level_work(int p, int size) {
     const std::size_t pairs = triangle(size), square = triangle(p + 1);
     return 8 * (pairs * (2 + pairs + p + square) + square + 2 * (p + 1) * size);
 }
 
-const Passes& passes() { return *chosen().passes; }
-const char* instruction_set() { return chosen().name; }
+const Passes& passes() {
+    return *chosen().passes;
+}
+const char* instruction_set() {
+    return chosen().name;
+}
 
 }  // namespace henderson

@@ -7,12 +7,18 @@
 
 namespace henderson {
 
+using Index = std::ptrdiff_t;
+
 constexpr int MAX_SIZE = 8;  // effects per level that the compiled loops handle
 
-constexpr int triangle(int k) { return k * (k + 1) / 2; }
+constexpr int triangle(int k) {
+    return k * (k + 1) / 2;
+}
 
 // Position of (i, j), i >= j or not, in a packed lower triangle.
-constexpr int packed(int i, int j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
+constexpr int packed(int i, int j) {
+    return i >= j ? triangle(i) + j : triangle(j) + i;
+}
 
 // A (rows, count) table anywhere in memory, strides in doubles.
 struct Table {
@@ -31,7 +37,7 @@ struct Codes {
 // Rows [x y | z] with the linear maps that bring them to standard coordinates:
 // q = x to_q, r = (y - q coef) / scale, z~ = z to_z (upper triangular maps; null for none).
 struct Rows {
-    long n;
+    Index n;
     Table x, y, z;
     const double* weights;  // or null
     std::ptrdiff_t weight_stride;
@@ -45,7 +51,7 @@ struct Rows {
 // filled up with zeros, which add nothing to any sum. shared: per block C (K K) then T_x (K p);
 // y: per block T_y (K). Each entry is `width` doubles.
 struct Levels {
-    long blocks;
+    Index blocks;
     int size, p;
     const double* shared;
     const double* y;
@@ -80,12 +86,12 @@ struct Passes {
     void (*gram)(const Rows&, double* xy, double* zz, double* work);
     // The same sums, and per level [packed z~z~' | z~ (q r)] added to `records`; xy may be null.
     // The return value is false if a code is outside 0..n_levels-1.
-    bool (*levels)(const Rows&, const Codes&, long n_levels, double* records, double* xy,
+    bool (*levels)(const Rows&, const Codes&, Index n_levels, double* records, double* xy,
                    double* work);
     // factor: M (K, K) with Sigma = M M'. Blocks [from, to) are added to the sums.
-    void (*first)(const Levels&, const double* factor, long from, long to, FirstSums&,
+    void (*first)(const Levels&, const double* factor, Index from, Index to, FirstSums&,
                   double* work);
-    void (*second)(const Levels&, const double* factor, const SecondInput&, long from, long to,
+    void (*second)(const Levels&, const double* factor, const SecondInput&, Index from, Index to,
                    SecondSums&, double* work);
 };
 

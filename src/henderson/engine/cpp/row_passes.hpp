@@ -8,13 +8,14 @@
 namespace HD_ISA {
 
 using henderson::Codes;
+using henderson::Index;
 using henderson::Rows;
 using henderson::Table;
 using henderson::triangle;
 
 constexpr int TILE = 256;
 
-// Columns of a tile one after the other, each TILE long and zero beyond `rows`.
+// Columns of a tile one after the other, each TILE Index and zero beyond `rows`.
 struct Tile {
     double* xy;  // (p + 1, TILE)
     double* z;   // (K, TILE)
@@ -22,7 +23,7 @@ struct Tile {
     int rows;
 };
 
-static inline void take(const Table& from, long start, const Tile& tile, bool weighted,
+static inline void take(const Table& from, Index start, const Tile& tile, bool weighted,
                         double* to) {
     for (int c = 0; c < from.count; c++) {
         const double* source = from.data + start * from.row + c * from.column;
@@ -52,7 +53,7 @@ static inline void times_upper(double* columns, int count, const double* upper) 
     }
 }
 
-static inline void fill(const Rows& rows, long start, Tile& tile) {
+static inline void fill(const Rows& rows, Index start, Tile& tile) {
     const int p = rows.x.count;
     tile.rows = static_cast<int>(rows.n - start < TILE ? rows.n - start : TILE);
     if (rows.weights)
@@ -98,14 +99,14 @@ static inline Tile tile_in(double* work, const Rows& rows) {
 
 static void gram(const Rows& rows, double* xy, double* zz, double* work) {
     Tile tile = tile_in(work, rows);
-    for (long start = 0; start < rows.n; start += TILE) {
+    for (Index start = 0; start < rows.n; start += TILE) {
         fill(rows, start, tile);
         if (xy) add_gram(tile.xy, rows.x.count + 1, xy);
         if (zz) add_gram(tile.z, rows.z.count, zz);
     }
 }
 
-static inline std::int64_t code_at(const Codes& codes, long row) {
+static inline std::int64_t code_at(const Codes& codes, Index row) {
     if (codes.wide) return static_cast<const std::int64_t*>(codes.data)[row * codes.stride];
     return static_cast<const std::int32_t*>(codes.data)[row * codes.stride];
 }
@@ -138,12 +139,12 @@ static inline void scatter(const Tile& tile, const std::int64_t* codes, double* 
     }
 }
 
-static bool levels(const Rows& rows, const Codes& codes, long n_levels, double* records,
+static bool levels(const Rows& rows, const Codes& codes, Index n_levels, double* records,
                    double* xy, double* work) {
     const int q = rows.x.count + 1, k = rows.z.count;
     Tile tile = tile_in(work, rows);
     std::int64_t taken[TILE];
-    for (long start = 0; start < rows.n; start += TILE) {
+    for (Index start = 0; start < rows.n; start += TILE) {
         fill(rows, start, tile);
         bool inside = true;
         for (int i = 0; i < tile.rows; i++) {

@@ -68,8 +68,7 @@ inline bool basis(const double* zz, int k, const std::vector<Part>& parts, doubl
         if (part.rotation == Rotation::full && size > 1) {
             std::vector<double> own(triangle(size)), root;
             for (int i = 0; i < size; i++)
-                for (int j = 0; j <= i; j++)
-                    own[packed(i, j)] = zz[packed(from + i, from + j)];
+                for (int j = 0; j <= i; j++) own[packed(i, j)] = zz[packed(from + i, from + j)];
             if (!upper_root(own.data(), size, floor, root)) return false;
             for (int i = 0; i < size; i++)
                 for (int j = 0; j < size; j++) r[(from + i) * k + from + j] = root[i * size + j];
@@ -116,7 +115,8 @@ struct Correction {
 };
 
 // One level's sums [packed z1'z1 | z1'(q1 r1)] in standard coordinates.
-inline void correct(const Correction& to, int k, int p, const double* record, double* a, double* b) {
+inline void correct(const Correction& to, int k, int p, const double* record, double* a,
+                    double* b) {
     const int q = p + 1;
     const double* moved = record + triangle(k);
     double half[MAX_SIZE * MAX_SIZE];
@@ -155,9 +155,14 @@ class Reduction {
     // Columns that keep less than this part of their square beside the others are left to QR.
     static constexpr double WORST = 1e-8;
 
-    Reduction(const Rows& rows, const Codes& codes, long n_levels, const std::vector<Part>& parts)
-        : rows_(rows), codes_(codes), n_levels_(n_levels), parts_(parts), p_(rows.x.count),
-          q_(p_ + 1), k_(rows.z.count) {
+    Reduction(const Rows& rows, const Codes& codes, Index n_levels, const std::vector<Part>& parts)
+        : rows_(rows),
+          codes_(codes),
+          n_levels_(n_levels),
+          parts_(parts),
+          p_(rows.x.count),
+          q_(p_ + 1),
+          k_(rows.z.count) {
         if (k_ < 1 || k_ > MAX_SIZE) throw std::invalid_argument("1 to 8 effects per level");
     }
 
@@ -189,7 +194,7 @@ class Reduction {
         Correction last;
         if (!second_maps(xy, r_x, to_q, coef, raw, maps, last)) return false;
         std::fill(zz.begin(), zz.end(), 0.0);
-        for (long j = 0; j < n_levels_; j++)
+        for (Index j = 0; j < n_levels_; j++)
             for (int i = 0; i < triangle(k_); i++) zz[i] += records.get()[j * length + i];
         if (!second_basis(zz, r_z, maps, last)) return false;
         reduce(records.get(), length, last, out);
@@ -240,13 +245,13 @@ class Reduction {
 
     void reduce(const double* records, std::size_t length, const Correction& last,
                 const LevelArrays& out) const {
-        const long slab = 1024;
+        const Index slab = 1024;
         std::vector<double> a(triangle(k_)), b(k_ * q_), part(triangle(q_));
         std::fill(out.within, out.within + q_ * q_, 0.0);
         for (int i = 0; i < q_; i++) out.within[i * q_ + i] = static_cast<double>(rows_.n);
-        for (long start = 0; start < n_levels_; start += slab) {
+        for (Index start = 0; start < n_levels_; start += slab) {
             std::fill(part.begin(), part.end(), 0.0);
-            for (long j = start; j < std::min(start + slab, n_levels_); j++) {
+            for (Index j = start; j < std::min(start + slab, n_levels_); j++) {
                 double* t = out.dense + j * k_ * q_;
                 correct(last, k_, p_, records + j * length, a.data(), b.data());
                 level_root(a.data(), b.data(), k_, q_, out.root + j * k_ * k_, t);
@@ -261,7 +266,7 @@ class Reduction {
 
     const Rows& rows_;
     const Codes& codes_;
-    long n_levels_;
+    Index n_levels_;
     const std::vector<Part>& parts_;
     int p_, q_, k_;
 };

@@ -1,8 +1,8 @@
 // Satterthwaite's degrees of freedom at a fitted optimum, for contrasts of the fixed effects.
 //
-// var = s2 l'Cl depends on (M, log s2); with A twice the inverse of the criterion's Hessian in them,
-// df = 2 var^2 / (g'Ag), g the gradient of var (Giesbrecht & Burns 1985; Fai & Cornelius 1996).
-// On the boundary the Hessian is taken along the face: M keeps its rank.
+// var = s2 l'Cl depends on (M, log s2); with A twice the inverse of the criterion's Hessian in
+// them, df = 2 var^2 / (g'Ag), g the gradient of var (Giesbrecht & Burns 1985; Fai & Cornelius
+// 1996). On the boundary the Hessian is taken along the face: M keeps its rank.
 #pragma once
 
 #include <vector>
@@ -24,10 +24,12 @@ inline std::vector<double> along_face(const Model& model, const std::vector<doub
             for (int j = 0; j < k; j++) {
                 double sum = 0.0;
                 for (int l = 0; l < k; l++)
-                    sum += basis[b + i * k + l] * m[j * k + l] + m[i * k + l] * basis[b + j * k + l];
+                    sum +=
+                        basis[b + i * k + l] * m[j * k + l] + m[i * k + l] * basis[b + j * k + l];
                 most = std::max(most, std::fabs(sum));
             }
-        if (most > 1e-7 * length) out.insert(out.end(), basis.begin() + b, basis.begin() + b + square);
+        if (most > 1e-7 * length)
+            out.insert(out.end(), basis.begin() + b, basis.begin() + b + square);
     }
     return out;
 }
@@ -48,21 +50,25 @@ inline void satterthwaite(const Model& model, const Point& point, double small,
     for (int b = 0; b < rank; b++)
         for (int a = 0; a < size; a++) {
             const Direction x = model.directions[a];
-            q[b] += at.moved[b * size + a] * (x.i == x.j ? 1.0 : 2.0) * s.quadratic[packed(x.i, x.j)] / s2;
+            q[b] += at.moved[b * size + a] * (x.i == x.j ? 1.0 : 2.0) *
+                    s.quadratic[packed(x.i, x.j)] / s2;
         }
     for (int row = 0; row < count; row++) {
         double square = 0.0;  // l'Cl = w'w
         for (int c = 0; c < p; c++) {
             w[c] = 0.0;
-            for (int i = 0; i <= c; i++) w[c] += point.value.r_inverse[i * p + c] * contrasts[row * p + i];
+            for (int i = 0; i <= c; i++)
+                w[c] += point.value.r_inverse[i * p + c] * contrasts[row * p + i];
             square += w[c] * w[c];
         }
         for (int a = 0; a < size; a++) {
             const Direction x = model.directions[a];
-            const double* n = s.outer.data() + static_cast<std::size_t>(packed(x.i, x.j)) * triangle(p);
+            const double* n =
+                s.outer.data() + static_cast<std::size_t>(packed(x.i, x.j)) * triangle(p);
             forms[a] = 0.0;
             for (int i = 0, t = 0; i < p; i++)
-                for (int j = 0; j <= i; j++, t++) forms[a] += (i == j ? 1.0 : 2.0) * n[t] * w[i] * w[j];
+                for (int j = 0; j <= i; j++, t++)
+                    forms[a] += (i == j ? 1.0 : 2.0) * n[t] * w[i] * w[j];
         }
         double spread = square * square / nu;  // g'Ag / 2 s2^2, log s2 eliminated
         for (int b = 0; b < rank; b++) {

@@ -67,8 +67,8 @@ inline void eigen(double* a, int n, double* values, double* vectors) {
                 const double x = a[i * n + j];
                 if (x == 0.0) continue;
                 const double angle = (a[i * n + i] - a[j * n + j]) / (2.0 * x);
-                const double t =
-                    (angle >= 0.0 ? 1.0 : -1.0) / (std::fabs(angle) + std::sqrt(1.0 + angle * angle));
+                const double t = (angle >= 0.0 ? 1.0 : -1.0) /
+                                 (std::fabs(angle) + std::sqrt(1.0 + angle * angle));
                 const double c = 1.0 / std::sqrt(1.0 + t * t), s = t * c;
                 for (int l = 0; l < n; l++) {  // columns j and i
                     const double u = a[l * n + j], v = a[l * n + i];
@@ -118,8 +118,8 @@ inline void singular_values(const double* m, int n, double* u, double* s, double
                 if (!(std::fabs(ab) > 1e-15 * std::sqrt(aa * bb))) continue;
                 turned = true;
                 const double angle = (bb - aa) / (2.0 * ab);
-                const double t =
-                    (angle >= 0.0 ? 1.0 : -1.0) / (std::fabs(angle) + std::sqrt(1.0 + angle * angle));
+                const double t = (angle >= 0.0 ? 1.0 : -1.0) /
+                                 (std::fabs(angle) + std::sqrt(1.0 + angle * angle));
                 const double c = 1.0 / std::sqrt(1.0 + t * t), d = t * c;
                 for (int l = 0; l < n; l++) {
                     const double x = u[l * n + j], y = u[l * n + i];

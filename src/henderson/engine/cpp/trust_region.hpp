@@ -31,7 +31,8 @@ struct Rules {
     double radius;     // of the first trust region
 };
 
-// Directions Delta (K, K each) of M that move Sigma, orthonormal in the metric (Sigma + small I)^-1.
+// Directions Delta (K, K each) of M that move Sigma, orthonormal in the metric (Sigma + small
+// I)^-1.
 //
 // With the singular values s of M = U S V' and r = sqrt(s^2 + small), t = s / r, the directions
 // U diag(r) B V' with B orthonormal are horizontal if diag(t) B is symmetric. So each pair (i, j)
@@ -116,7 +117,8 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
         for (int b = 0; b <= a; b++) {
             double sum = 0.0;
             for (int i = 0; i < count; i++) sum += half[a * count + i] * out.moved[b * count + i];
-            for (int i = 0; i < k * k; i++) sum += 2.0 * d_delta[a * k * k + i] * basis[b * k * k + i];
+            for (int i = 0; i < k * k; i++)
+                sum += 2.0 * d_delta[a * k * k + i] * basis[b * k * k + i];
             out.hessian[a * rank + b] = out.hessian[b * rank + a] = sum;
         }
     return out;
@@ -143,7 +145,8 @@ class Quadratic {
             for (int b = 0; b < rank_; b++) {
                 const double x = vectors[b * rank_ + e];
                 slopes[e] += x * at.slopes[b];
-                for (int i = 0; i < square; i++) basis_[e * square + i] += x * basis[b * square + i];
+                for (int i = 0; i < square; i++)
+                    basis_[e * square + i] += x * basis[b * square + i];
             }
     }
 
@@ -250,9 +253,8 @@ inline Descent minimise(const OneFactor& f, Point point, const Rules& rules) {
         const double length = Quadratic::norm(step), predicted = model.predicted(step);
         Point trial = evaluated(f, model.moved(point.m, step));
         count++;
-        const double change = trial.value.status == Status::fine
-                                  ? trial.value.value - point.value.value
-                                  : INFINITY;
+        const double change =
+            trial.value.status == Status::fine ? trial.value.value - point.value.value : INFINITY;
         const double noise = 1e-13 * (1.0 + std::fabs(point.value.value));
         const double ratio = predicted < 0.0 ? change / predicted : -1.0;
         if (ratio > 1e-4 || std::fabs(change) <= noise) {
