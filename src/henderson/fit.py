@@ -6,6 +6,7 @@ calls the room that works it out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,9 @@ from henderson.verdicts import notes
 
 if TYPE_CHECKING:
     from henderson.inference.anova import Anova
+    from henderson.inference.exact_rlrt import ExactRlrt
+    from henderson.inference.means import Means
+    from henderson.inference.ranova import Ranova
     from henderson.inference.wald import TestResult
     from henderson.plots import Plots
     from henderson.tables.equation import Equation
@@ -277,6 +281,60 @@ class Fit:
         from henderson.inference.anova import anova
 
         return anova(self, type, ddf)
+
+    def ranova(self) -> Ranova:
+        """One likelihood-ratio test per random term, left out or reduced."""
+        from henderson.inference.ranova import ranova
+
+        return ranova(self)
+
+    def exact_rlrt(
+        self, draws: int = 10_000, seed: int | np.random.Generator | None = None
+    ) -> ExactRlrt:
+        """Exact restricted likelihood-ratio test of the only variance component."""
+        from henderson.inference.exact_rlrt import exact_rlrt
+
+        return exact_rlrt(self, draws, seed)
+
+    def emmeans(
+        self,
+        specs: str | Sequence[str],
+        by: str | Sequence[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: Literal["equal", "proportional"] = "equal",
+        ddf: Ddf = "satterthwaite",
+        level: float = 0.95,
+    ) -> Means:
+        """Estimated marginal means of `specs`, in parts by the levels of `by`.
+
+        Parameters
+        ----------
+        specs, by : names of predictors; several as a list, or as "a:b".
+        at : predictor -> value or values; otherwise all levels of a factor, a covariate's mean.
+        weights : of the factors averaged over: "equal", or "proportional" to how often their
+            combinations occur.
+        """
+        from henderson.inference.means import emmeans
+
+        return emmeans(self, specs, by, at, weights, ddf, level)
+
+    def slopes(
+        self,
+        variable: str,
+        by: str | Sequence[str] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: Literal["equal", "proportional"] = "equal",
+        ddf: Ddf = "satterthwaite",
+        level: float = 0.95,
+    ) -> Means:
+        """Slopes of the mean in a covariate, for each level of `by`; R's `emtrends`.
+
+        The covariate may stand within transformations: the slope is that at its mean, or at the
+        values given in `at`.
+        """
+        from henderson.inference.means import slopes
+
+        return slopes(self, variable, by, at, weights, ddf, level)
 
     # -- matrices ----------------------------------------------------------------------------
 

@@ -57,6 +57,17 @@ def test_the_fit_is_hendersons_own(sleep: pd.DataFrame) -> None:
     assert result.mse_resid == pytest.approx(float((own.resid**2).sum()) / own.df_resid, rel=1e-12)
 
 
+def test_one_group_with_components_is_crossed_factors() -> None:
+    data = hd.load_dataset("penicillin").assign(all=1)
+    vc = {"plate": "0 + C(plate)", "sample": "0 + C(sample)"}
+    result = hd.mixedlm("diameter ~ 1", data, groups="all", vc_formula=vc).fit(reml=False)
+    own = hd.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", data, method="ML")
+    assert result.henderson.formula == own.formula
+    assert result.llf == own.llf
+    assert (result.aic, result.bic) == (own.aic, own.bic)
+    assert len(result.random_effects[1]) == 24 + 6
+
+
 def test_tables_other_than_pandas_do(sleep: pd.DataFrame) -> None:
     import polars as pl
 
@@ -99,6 +110,31 @@ def test_missing_values_are_refused_unless_dropped(sleep: pd.DataFrame) -> None:
     assert any("2 rows with missing values" in str(note) for note in fit.notes)
     with pytest.raises(hd.DesignError, match="missing is"):
         hd.mixedlm("Reaction ~ Days", data, groups="Subject", missing="ignore")
+
+
+# ---- the caller's own names
+
+
+def test_a_callers_function_is_used_even_where_it_hides_another(sleep: pd.DataFrame) -> None:
+    def log(values: pd.Series) -> pd.Series:
+        return np.log10(values)
+
+    own = hd.mixedlm("log(Reaction) ~ Days", sleep, groups="Subject").fit()
+    wanted = hd.mixedlm("np.log10(Reaction) ~ Days", sleep, groups="Subject").fit()
+    np.testing.assert_allclose(own.params, wanted.params, rtol=1e-9)
+    assert log(pd.Series([10.0]))[0] == 1.0
+
+
+def test_the_callers_names_can_be_left_out(sleep: pd.DataFrame) -> None:
+    def twice(values: pd.Series) -> pd.Series:
+        return 2 * values
+
+    fit = hd.mixedlm("Reaction ~ twice(Days)", sleep, groups="Subject").fit()
+    assert fit.predict({"Days": [1.0]})[0] == pytest.approx(
+        fit.fe_params["Intercept"] + twice(1.0) * fit.fe_params["twice(Days)"]
+    )
+    with pytest.raises(hd.FormulaError, match="twice"):
+        hd.mixedlm("Reaction ~ twice(Days)", sleep, groups="Subject", eval_env=-1)
 
 
 # ---- fit

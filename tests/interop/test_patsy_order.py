@@ -27,6 +27,8 @@ FORMULAS = (
     "(a + x + z)**2",
     "a / x",
     "z + center(x) + a",
+    "scale(x) + standardize(z)",
+    "C(a, Helmert) + C(b, Sum) * x",
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from interop.scripts import SCRIPTS, Script, pig_components, school_shared_variance, sleep
+from interop.scripts import SCRIPTS, Script, pig_components, pigs, school_shared_variance, sleep
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 
 import henderson as hd
@@ -181,6 +181,16 @@ def test_predictions_for_new_rows() -> None:
     found = ours(sleep).predict(new)
     pd.testing.assert_series_equal(found, theirs_there(sleep).predict(new), rtol=1e-10)
     assert list(ours(sleep).predict({"Days": [1.0, 2.5]})) == list(found[:2])
+
+
+def test_predictions_keep_what_the_fit_learnt() -> None:
+    """Means, spreads, and levels are those of the fitted rows."""
+    data = pigs().assign(late=lambda d: d["Time"] > 6)
+    formula = "Weight ~ scale(Time) + late + C(Evit)"
+    new = data.iloc[[30, 3, 200]]
+    fits = [api.mixedlm(formula, data, groups="Pig").fit() for api in (hd, smf)]
+    one, two = (fit.predict(new) for fit in fits)
+    pd.testing.assert_series_equal(one, two, rtol=1e-6)
 
 
 def test_hypotheses_in_words() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.covariance.base import SMALL, Rotation, register
+from henderson.covariance.base import SMALL, Rotation, register, standard_deviations
 
 
 @register("diag")
@@ -17,6 +18,7 @@ class Diagonal:
     size: int
     name: str = "diag"
     rotation: Rotation = "diagonal"
+    linear: bool = True
 
     @property
     def n_parameters(self) -> int:
@@ -45,3 +47,8 @@ class Diagonal:
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
         return np.diag(np.sqrt(phi**2 + SMALL))
+
+    def natural(
+        self, phi: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        return standard_deviations(covariance, names)

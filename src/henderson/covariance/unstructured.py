@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from henderson.covariance.base import SMALL, Rotation, register
+from henderson.covariance.base import SMALL, Rotation, register, standard_deviations
 
 
 @register("us")
@@ -22,6 +23,7 @@ class Unstructured:
     size: int
     name: str = "us"
     rotation: Rotation = "full"
+    linear: bool = True
 
     @property
     def n_parameters(self) -> int:
@@ -62,6 +64,20 @@ class Unstructured:
         left, singular, _ = np.linalg.svd(vertical, full_matrices=True)
         rank = int((singular > 1e-8 * max(singular[0], 1e-12)).sum())
         return np.kron(scale, np.eye(k)) @ left[:, rank:]
+
+    def natural(
+        self, phi: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        """Standard deviations, and correlations (NaN where a variance is zero)."""
+        out = standard_deviations(covariance, names)
+        sd = np.array(list(out.values()))
+        labels = names or [str(i + 1) for i in range(self.size)]
+        for j in range(self.size):
+            for i in range(j + 1, self.size):
+                both = sd[i] * sd[j]
+                rho = float(covariance[i, j] / both) if both > 0 else float("nan")
+                out[f"rho[{labels[j]},{labels[i]}]"] = rho
+        return out
 
     def _vertical(self, m: np.ndarray) -> np.ndarray:
         """The directions M X, X skew, that leave Sigma as it is: (K^2, K(K-1)/2)."""

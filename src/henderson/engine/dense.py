@@ -182,6 +182,18 @@ class DenseFactorisation:
         parts = [stack.residual.curvature(self.phi, w) for stack, w in self._weights(reml)]
         return np.sum(parts, axis=0)
 
+    def residual_bends(self) -> np.ndarray:
+        """X'V^-1 R_ab V^-1 X over pairs of residual parameters, (m, m, p, p)."""
+        m, p = len(self.phi), self.n_fixed
+        out = np.zeros((m, m, p, p))
+        for stack in self.cross.stacks:
+            vx = self.vx[stack.rows]
+            for a in range(m):
+                for b in range(m):
+                    bend = stack.residual.second(self.phi, a, b)
+                    out[a, b] += np.einsum("csp,cst,ctq->pq", vx, bend, vx, optimize=True)
+        return out
+
     def _weights(self, reml: bool) -> Iterator[tuple[Stack, np.ndarray]]:
         """The blocks of Q - Pyy'P / s2 per stack: the derivative of the criterion in V."""
         s2 = self.s2(reml)

@@ -1,9 +1,10 @@
 """Kenward and Roger's adjusted covariance and degrees of freedom, from block algebra.
 
-The covariance parameters are the entries of every sigma^2 Sigma and sigma^2 itself, in which V is
-linear, so the second-derivative term of the adjustment vanishes (Kenward & Roger 1997, Biometrics
-53; Halekoh & Hojsgaard 2014, JSS 59(9), whose choice of parameters on singular fits this is too).
-The residual direction is I = V - sum_a s_a V_a, so nothing of length n is ever formed.
+The covariance parameters are sigma^2, the entries of sigma^2 Sigma of terms in which V is linear
+(unstructured, diagonal), and the internal parameters of every other structure. For linear ones the
+second-derivative term of the adjustment vanishes (Kenward & Roger 1997, Biometrics 53; Halekoh &
+Hojsgaard 2014, JSS 59(9), whose choice of parameters on singular fits this is too); for the others
+it is included. The residual direction is R = V - sum_a s_a V_a, so nothing of length n is formed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 
+from henderson.engine.dense import DenseFactorisation
 from henderson.engine.derivatives import SecondOrder, information, second_order
-from henderson.engine.optimise import Optimum
+from henderson.engine.optimise import Evaluated, Optimum
+from henderson.engine.problem import Term
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,16 @@ def kenward_roger(optimum: Optimum) -> KenwardRoger:
     f = optimum.factorisation
     s2 = f.s2(optimum.reml)
     second = second_order(f, optimum.layout.directions)
+    moves = parameter_moves(optimum.at)
     n_blocks, q_blocks = _with_residual(second)
-    w = 2.0 * s2**2 * np.linalg.pinv(information(second), rcond=1e-12, hermitian=True)
+    n_blocks = np.einsum("ia,apq->ipq", moves, n_blocks)
+    q_blocks = np.einsum("ia,jb,abpq->ijpq", moves, moves, q_blocks, optimize=True)
+    inverse = np.linalg.pinv(moves @ information(second) @ moves.T, rcond=1e-12, hermitian=True)
+    w = 2.0 * s2**2 * inverse
     phi = s2 * f.c
     slopes = -f.c @ n_blocks @ f.c
-    inner = q_blocks - np.einsum("apq,qr,brs->abps", n_blocks, f.c, n_blocks)
+    inner = q_blocks - np.einsum("apq,qr,brs->abps", n_blocks, f.c, n_blocks, optimize=True)
+    inner = inner - bends(optimum.at, second) / 4.0
     total = np.einsum("ab,abpq->pq", w, inner) / s2**3
     adjusted = phi + 2.0 * phi @ total @ phi
     back = optimum.problem.contrast(np.eye(optimum.cross.p))
@@ -89,3 +98,64 @@ def _with_residual(second: SecondOrder) -> tuple[np.ndarray, np.ndarray]:
     out[:k, :k], out[k, :k], out[k, k] = pairs, pair0, corner
     out[:k, k] = pair0.swapaxes(1, 2)
     return np.concatenate([singles, single0[None]]), out
+
+
+def parameter_moves(at: Evaluated) -> np.ndarray:
+    """What each covariance parameter moves: (parameters, directions and the residual variance)."""
+    blocks = [_free_entries(t) if t.structure.linear else j for t, j in _jacobians(at)]
+    own = np.eye(at.layout.n_residual + 1)
+    return block_diag(*blocks, own)
+
+
+def bends(at: Evaluated, second: SecondOrder) -> np.ndarray:
+    """X'V^-1 (d2V / d gamma_i d gamma_j) V^-1 X, (parameters, parameters, p, p), times sigma^2.
+
+    Zero for linear terms; for the others from the curvature of Sigma(phi) and R(phi), and between
+    sigma^2 and the parameters of R, whose product enters V.
+    """
+    p = at.cross.p
+    size, m = len(parameter_moves(at)), at.layout.n_residual
+    out = np.zeros((size, size, p, p))
+    start = 0
+    for (factor, term), phi in zip(at.layout.terms, at.layout.split(at.phi), strict=True):
+        if term.structure.linear:
+            start += len(_free_entries(term))
+            continue
+        stop = start + len(phi)
+        out[start:stop, start:stop] = _term_bends(at, factor, term, phi)
+        start = stop
+    if m and isinstance(at.factorisation, DenseFactorisation):
+        out[start:-1, start:-1] = at.factorisation.residual_bends()
+        out[-1, start:-1] = out[start:-1, -1] = second.x_singles[len(second.x_singles) - m :]
+    return out
+
+
+def _term_bends(at: Evaluated, factor: int, term: Term, phi: np.ndarray) -> np.ndarray:
+    e = at.factorisation.e[factor][:, term.columns]
+    p = e.shape[2]
+    out = np.empty((len(phi), len(phi), p, p))
+    for a in range(p):
+        for b in range(p):
+            outer = e[:, :, a].T @ e[:, :, b]
+            out[:, :, a, b] = term.structure.curvature(phi, (outer + outer.T) / 2.0)
+    return out
+
+
+def _free_entries(term: Term) -> np.ndarray:
+    """Unit moves of the entries of Sigma that a linear structure lets vary, (m, k).
+
+    They are the entries that differ from zero in its Jacobian at Sigma = I.
+    """
+    structure = term.structure
+    rows, cols = np.tril_indices(structure.size)
+    jacobian = structure.jacobian(structure.start(np.eye(structure.size)))
+    return np.eye(len(rows))[np.any(jacobian[:, rows, cols] != 0.0, axis=0)]
+
+
+def _jacobians(at: Evaluated) -> list[tuple[Term, np.ndarray]]:
+    """Every term with dSigma/dphi along its directions, (m, k)."""
+    out = []
+    for (_, term), phi in zip(at.layout.terms, at.layout.split(at.phi), strict=True):
+        rows, cols = np.tril_indices(term.structure.size)
+        out.append((term, term.structure.jacobian(phi)[:, rows, cols]))
+    return out

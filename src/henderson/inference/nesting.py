@@ -10,7 +10,7 @@ All in the engine's standard coordinates, in which rows are weighted and columns
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -221,22 +221,22 @@ def _check_positive(small: Fit, big: Fit, embedding: Embedding) -> None:
     """Refuse an embedding that needs a negative variance; tried on Sigma of rank one."""
     sizes = [g.size for g in small.optimum.problem.groupings]
     big_sizes = [g.size for g in big.optimum.problem.groupings]
-    allowed = {(e.factor, e.i, e.j) for e in embedding.of_small}
+    for t, vector in _rank_one(sizes, embedding.of_small):
+        sigmas = [np.zeros((size, size)) for size in sizes]
+        sigmas[t] = np.outer(vector, vector)
+        image = embedding.image(sigmas, big_sizes)
+        values = np.concatenate([np.linalg.eigvalsh(block) for block in image if len(block)])
+        if values.min() < -1e-6 * np.abs(values).max():
+            raise _not_within(small, big, Entry(t, int(np.argmax(vector != 0)), 0))
+
+
+def _rank_one(sizes: Sequence[int], entries: Sequence[Entry]) -> Iterator[tuple[int, np.ndarray]]:
+    """(factor, v) with Sigma = v v' that the entries allow: units, and sums and differences of two."""
+    allowed = {(e.factor, e.i, e.j) for e in entries}
     for t, size in enumerate(sizes):
         units = np.eye(size)
-        tries = [u for i, u in enumerate(units) if (t, i, i) in allowed]
-        tries += [
-            units[i] + sign * units[j]
-            for i, j in combinations(range(size), 2)
-            if (t, j, i) in allowed
-            for sign in (1.0, -1.0)
-        ]
-        for vector in tries:
-            sigmas = [np.zeros((s, s)) for s in sizes]
-            sigmas[t] = np.outer(vector, vector)
-            for block in embedding.image(sigmas, big_sizes):
-                values = np.linalg.eigvalsh(block) if len(block) else np.zeros(1)
-                if values[0] < -1e-6 * max(np.abs(values).max(), 1e-300):
-                    raise _not_within(small, big, Entry(t, int(np.argmax(vector != 0)), 0))
-
-
+        yield from ((t, unit) for i, unit in enumerate(units) if (t, i, i) in allowed)
+        for i, j in combinations(range(size), 2):
+            if (t, j, i) in allowed:
+                yield t, units[i] + units[j]
+                yield t, units[i] - units[j]

@@ -9,14 +9,20 @@ import numpy as np
 
 from henderson.tables.console import DDF_WORDS
 from henderson.tables.layout import Grid, clean, wrap
-from henderson.tables.numerals import column, number, p_value
+from henderson.tables.numerals import column, fixed, number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from henderson.inference.anova import Anova
+    from henderson.inference.contrasts import Contrasts
+    from henderson.inference.exact_rlrt import ExactRlrt
     from henderson.inference.lrt import ModelComparison
+    from henderson.inference.means import Means
+    from henderson.inference.ranova import Ranova
 
+# Numbers whose unit is that of a log-likelihood.
+DECIMALS = {"aic": 2, "bic": 2, "llf": 2, "statistic_lr": 3, "delta": 2, "caic": 2}
 TYPE_WORDS = {1: "I", 2: "II", 3: "III"}
 
 
@@ -55,6 +61,8 @@ def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Gr
             cells.append([label(v) for v in values])
         elif name.startswith("p_"):
             cells.append([_blank_nan(v, p_value) for v in values])
+        elif name in DECIMALS:
+            cells.append([_blank_nan(v, lambda x, d=DECIMALS[name]: fixed(x, d)) for v in values])
         elif all(np.isnan(v) or float(v).is_integer() for v in values if not np.isinf(v)):
             cells.append([_blank_nan(v, lambda x: f"{x:.0f}") for v in values])
         else:
@@ -87,14 +95,16 @@ def comparison_text(result: ModelComparison) -> str:
     """lme4's layout: the formulas, then a table by number."""
     table = result.table
     lines = ["Likelihood-ratio tests of nested models", *_numbered(table["model"])]
-    shown = table.assign(model=[str(i) for i in range(1, len(table) + 1)])
+    shown = table.assign(
+        model=[str(i) for i in range(1, len(table) + 1)], statistic_lr=table["statistic"]
+    )
     headings = {
         "model": "",
         "npar": "npar",
         "aic": "AIC",
         "bic": "BIC",
         "llf": "logLik",
-        "statistic": "Chisq",
+        "statistic_lr": "Chisq",
         "df": "Df",
         "p_value": "Pr(>Chisq)",
         "p_boundary": "Pr(bound)",
@@ -106,3 +116,109 @@ def comparison_text(result: ModelComparison) -> str:
 
 def _numbered(texts: Iterable[str]) -> list[str]:
     return [wrap(text, f"{i}: ", "   ") for i, text in enumerate(texts, 1)]
+
+
+def ranova_text(result: Ranova) -> str:
+    """lmerTest's layout."""
+    shown = result.table.assign(statistic_lr=result.table["statistic"])
+    headings = {
+        "term": "",
+        "npar": "npar",
+        "llf": "logLik",
+        "aic": "AIC",
+        "statistic_lr": "LRT",
+        "df": "Df",
+        "p_value": "Pr(>Chisq)",
+        "p_boundary": "Pr(bound)",
+    }
+    words = {"REML": "restricted likelihoods", "ML": "likelihoods"}
+    remark = "Pr(bound) minds that variances cannot be negative (mixture of chi-squares)."
+    lines = [
+        f"Random terms left out or reduced, one at a time (ratios of {words[result.method]})",
+        *frame_grid(shown, headings, labels=1).lines(),
+        remark,
+    ]
+    return "\n".join(lines)
+
+
+def rlrt_text(result: ExactRlrt) -> str:
+    """The exact test in three lines."""
+    lines = [
+        f"Exact restricted likelihood-ratio test of {result.term}",
+        f"LRT = {number(result.statistic)}, p = {number(result.p_value)} (Monte Carlo error "
+        f"{number(result.std_error, 2)} from {result.draws} draws of the null distribution)",
+        f"Large-sample p: {number(result.p_boundary)} (half chi2_0, half chi2_1), "
+        f"{number(result.p_naive)} (chi2_1)",
+    ]
+    return "\n".join(wrap(line, rest="  ") for line in lines)
+
+
+def means_text(result: Means) -> str:
+    """A table for each part, and what was averaged over below."""
+    headings = {
+        **{name: name for name in result.of},
+        result.estimate: result.estimate,
+        "std_error": "SE",
+        "df": "df",
+        "lower": f"lower {100 * result.level:g}%",
+        "upper": f"upper {100 * result.level:g}%",
+    }
+    lines = _parted(result.frame, result.by, headings, max(len(result.of), 1))
+    return "\n".join([*lines, ddf_line(result.ddf), *footer(result.notes)])
+
+
+def contrasts_text(result: Contrasts) -> str:
+    """A table for each part, and which adjustment was made below."""
+    headings = {
+        "contrast": "contrast",
+        "estimate": "estimate",
+        "std_error": "SE",
+        "df": "df",
+        "statistic": "t",
+        "p_value": "p",
+        "lower": f"lower {100 * result.level:g}%",
+        "upper": f"upper {100 * result.level:g}%",
+    }
+    lines = _parted(result.frame, result.by, headings, 1)
+    tests = len(result.frame) // max(len(result.frame.groupby(list(result.by))), 1) if result.by else len(result.frame)
+    return "\n".join([*lines, ddf_line(result.ddf), *footer([*_adjustment(result, tests), *result.notes])])
+
+
+ADJUSTMENT_WORDS = {
+    "tukey": "Tukey's method for a family of {means} means",
+    "sidak": "Sidak's method for {tests} tests",
+    "holm": "Holm's method for {tests} tests (intervals: Bonferroni's)",
+    "bonferroni": "Bonferroni's method for {tests} tests",
+    "fdr": "Benjamini and Hochberg's false discovery rate for {tests} tests "
+    "(intervals: Bonferroni's)",
+    "mvt": "the multivariate t distribution of {tests} tests",
+}
+
+
+def _adjustment(result: Contrasts, tests: int) -> list[str]:
+    if result.adjust == "none" or tests == 1:
+        return ["p-values and intervals are not adjusted for the number of tests."] * (tests > 1)
+    words = ADJUSTMENT_WORDS[result.adjust].format(means=result.means, tests=tests)
+    each = " in each part of the table" if result.by else ""
+    return [f"p-values and intervals adjusted by {words}{each}."]
+
+
+def ddf_line(ddf: str) -> str:
+    return f"Degrees of freedom: {DDF_WORDS.get(ddf, clean(ddf))}."
+
+
+def _parted(
+    table: pd.DataFrame, by: Sequence[str], headings: dict[str, str], labels: int
+) -> list[str]:
+    """The rows under a heading for each combination of `by`; all parts with the same columns."""
+    shown = frame_grid(table, headings, labels=labels)
+    if not by:
+        return shown.lines()
+    lines = shown.lines()
+    keys = list(table[list(by)].itertuples(index=False, name=None))
+    out: list[str] = []
+    for key in dict.fromkeys(keys):
+        part = ", ".join(f"{name} = {label(v)}" for name, v in zip(by, key, strict=True))
+        rows = [line for line, k in zip(lines[1:], keys, strict=True) if k == key]
+        out += [wrap(f"{part}:"), lines[0], *rows, ""]
+    return out

@@ -11,7 +11,7 @@ import pandas as pd
 
 from henderson.design import build
 from henderson.errors import DataError, DesignError, FormulaError
-from henderson.formula import FUNCTIONS, Formula, RandomTerm, parse
+from henderson.formula import Formula, RandomTerm, parse
 from henderson.formula.names import names
 from henderson.formula.words import CODINGS
 from henderson.interop.statsmodels import components as parts
@@ -19,6 +19,9 @@ from henderson.interop.statsmodels.model import MixedLM, unused_note
 from henderson.interop.statsmodels.rows import choose_rows
 
 WITHOUT_EFFECT = frozenset({"use_sqrt", "hasconst"})
+
+# patsy's own names, which a caller's objects of the same name do not replace.
+PATSY = CODINGS | {"I", "Q", "center", "scale", "standardize", "bs", "cr", "cc", "te"}
 
 
 def mixedlm(
@@ -68,7 +71,7 @@ def mixedlm(
     components = parts.components(vc_formula, rows.group, rows.table)
     random = (*((effects,) if effects else ()), *(c.term for c in components))
     texts = [formula, *(t.lhs for t in random)]
-    context = _codings(texts) | _caller(eval_env, texts, rows.table)
+    context = _as_patsy(texts) | _caller(eval_env, texts, rows.table)
     whole = _whole_formula(formula, random, frozenset(context))
     table = _truth_values_as_factors(rows.table, whole)
     design = build(whole, table, context=context)
@@ -79,7 +82,8 @@ def mixedlm(
         )
     idle = [k for k in kwargs if kwargs[k] is not None] + (["use_sparse"] if use_sparse else [])
     notes = (*rows.notes, *unused_note(idle, "mixedlm"))
-    return MixedLM(formula, design, rows.label, rows.group, effects, components, notes)
+    membership = rows.table[rows.group].iloc[design.frame.rows]
+    return MixedLM(formula, design, rows.label, membership, effects, components, notes)
 
 
 def _check_arguments(missing: str, kwargs: Mapping[str, Any]) -> None:
@@ -133,13 +137,20 @@ def _caller(eval_env: int, texts: list[str], table: pd.DataFrame) -> dict[str, A
     found = [names(text) for text in texts]
     used = [name for one in found for name in one.variables + one.calls]
     roots = dict.fromkeys(name.partition(".")[0] for name in used)
-    taken = {*table.columns, *FUNCTIONS, "np"}
+    taken = {*table.columns, *PATSY, "np"}
     return {root: seen[root] for root in roots if root in seen and root not in taken}
 
 
-def _codings(texts: list[str]) -> dict[str, Any]:
-    """patsy lets a coding stand without brackets, `C(x, Sum)`."""
+def _as_patsy(texts: list[str]) -> dict[str, Any]:
+    """What patsy means by some names where formulaic means another thing, or nothing.
+
+    A coding may stand without brackets, `C(x, Sum)`; `scale` divides by the standard deviation with
+    n, not n - 1, in the denominator.
+    """
     from formulaic.transforms import TRANSFORMS
 
     bare = {v for text in texts for v in names(text).variables} & CODINGS
-    return {name: TRANSFORMS[name] for name in sorted(bare) if name in TRANSFORMS}
+    out = {name: TRANSFORMS[name] for name in sorted(bare) if name in TRANSFORMS}
+    if any("scale" in names(text).calls for text in texts):
+        out["scale"] = TRANSFORMS["standardize"]
+    return out

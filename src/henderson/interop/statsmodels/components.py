@@ -99,7 +99,7 @@ def _component(name: str, text: Any, group: str, table: pd.DataFrame) -> Compone
         raise FormulaError(f"vc_formula['{name}'] = '{text}' has no columns.")
     labels = [any(p.column is not None for p in term) for term in pieces]
     if len(pieces) == 1 and pieces[0]:
-        return _units(name, pieces[0], group)
+        return _units(name, pieces[0], group, table)
     if any(labels):
         raise FormulaError(
             f"vc_formula['{name}'] = '{text}' mixes units of a factor with other terms: give each "
@@ -109,12 +109,17 @@ def _component(name: str, text: Any, group: str, table: pd.DataFrame) -> Compone
     return Component(name, _term(body, (group,), structure))
 
 
-def _units(name: str, pieces: tuple[Piece, ...], group: str) -> Component:
-    """One column within each unit: the units are combinations of the group and the factors."""
+def _units(name: str, pieces: tuple[Piece, ...], group: str, table: pd.DataFrame) -> Component:
+    """One column within each unit: the units are combinations of the group and the factors.
+
+    One group that holds all rows, which is how crossed factors are written, adds nothing to them.
+    """
     columns = tuple(p.column for p in pieces if p.column is not None)
     numbers = [p.text for p in pieces if p.column is None]
     lhs = "0 + " + ":".join(numbers) if numbers else "1"
-    return Component(name, _term(lhs, tuple(dict.fromkeys((group, *columns))), "us"), pieces)
+    alone = columns and table[group].nunique(dropna=False) == 1
+    units = columns if alone else (group, *columns)
+    return Component(name, _term(lhs, tuple(dict.fromkeys(units)), "us"), pieces)
 
 
 def _piece(name: str, factor: str, table: pd.DataFrame) -> Piece:

@@ -49,7 +49,7 @@ class MixedLM:
     formula : of the fixed effects, as written.
     design : response, fixed effects and random effects as matrices.
     label : what the groups are called in the names of parameters.
-    group : the column of groups in the design's data.
+    membership : (n,) the group of each row.
     effects : the correlated random effects by group, or None.
     components : variance components.
     notes : what there is to say about the arguments.
@@ -58,7 +58,7 @@ class MixedLM:
     formula: str
     design: Design
     label: str
-    group: str
+    membership: pd.Series
     effects: RandomTerm | None
     components: tuple[Component, ...]
     notes: tuple[Note, ...] = ()
@@ -168,11 +168,11 @@ class MixedLM:
     @cached_property
     def groups(self) -> np.ndarray:
         """(n,) labels."""
-        return np.asarray(self.design.frame.data[self.group])
+        return np.asarray(self.membership)
 
     @cached_property
     def group_factor(self) -> Factor:
-        return factorize(self.design.frame.data[self.group])
+        return factorize(self.membership)
 
     @cached_property
     def group_labels(self) -> list[Any]:
