@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from henderson.errors import HendersonError as HendersonError
     from henderson.errors import HendersonWarning as HendersonWarning
     from henderson.errors import Note as Note
+    from henderson.inference.lrt import anova as anova
+    from henderson.inference.measures import compare as compare
     from henderson.interop.statsmodels import mixedlm as mixedlm
     from henderson.model import lm as lm
     from henderson.model import lmm as lmm
@@ -40,7 +42,9 @@ _PUBLIC = {
     "HendersonError": "henderson.errors",
     "HendersonWarning": "henderson.errors",
     "Note": "henderson.errors",
+    "anova": "henderson.inference.lrt",
     "approaches": "henderson.seven",
+    "compare": "henderson.inference.measures",
     "datasets": "henderson.data.bundled",
     "lm": "henderson.model",
     "lmm": "henderson.model",

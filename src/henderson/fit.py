@@ -22,8 +22,10 @@ from henderson.verdicts import notes
 
 if TYPE_CHECKING:
     from henderson.inference.anova import Anova
+    from henderson.inference.caic import CAic
     from henderson.inference.exact_rlrt import ExactRlrt
     from henderson.inference.means import Means
+    from henderson.inference.measures import R2, Icc
     from henderson.inference.ranova import Ranova
     from henderson.inference.wald import TestResult
     from henderson.plots import Plots
@@ -335,6 +337,24 @@ class Fit:
         from henderson.inference.means import slopes
 
         return slopes(self, variable, by, at, weights, ddf, level)
+
+    def r2(self) -> R2:
+        """Nakagawa's R2: marginal (fixed part) and conditional (fixed and random parts)."""
+        from henderson.inference.measures import r2
+
+        return r2(self)
+
+    def icc(self) -> Icc:
+        """Intraclass correlations: adjusted, unadjusted, and per grouping factor."""
+        from henderson.inference.measures import icc
+
+        return icc(self)
+
+    def caic(self) -> CAic:
+        """Conditional AIC, which counts how freely the fitted values follow the data."""
+        from henderson.inference.caic import caic
+
+        return caic(self)
 
     # -- matrices ----------------------------------------------------------------------------
 

@@ -238,6 +238,35 @@ def test_a_fit_ends_where_the_twins_ends(design, reml):
         np.testing.assert_allclose(m @ m.T, n @ n.T, rtol=1e-4, atol=1e-5)
 
 
+@settings(max_examples=40)
+@given(designs(), st.booleans())
+def test_results_are_the_same_with_and_without_compiled_kernels(design, reml):
+    y, x, g, weights = design
+    assume(bounded(x, g))
+    found = optimise(standardise(y, x, [g], weights), reml)
+    with twin():
+        expected = optimise(standardise(y, x, [g], weights), reml)
+        assert found.criterion == pytest.approx(expected.criterion, abs=1e-6)
+        if expected.verdict.curvature > 1e-4:
+            scale = np.sqrt(np.diag(expected.cov_beta))
+            np.testing.assert_allclose(
+                found.beta, expected.beta, atol=1e-4 * scale.max(initial=0.0)
+            )
+            np.testing.assert_allclose(found.cov_beta, expected.cov_beta, rtol=1e-3, atol=1e-6)
+            np.testing.assert_allclose(found.modes(0), expected.modes(0), atol=1e-3)
+
+
+def test_rows_in_standard_coordinates_are_made_when_asked_for(sleep):
+    y, x, g = sleep
+    problem = standardise(y, x, [g], None)
+    np.testing.assert_allclose(problem.x.T @ problem.x, 180.0 * np.eye(2), atol=1e-9)
+    np.testing.assert_allclose(problem.x.T @ problem.y, 0.0, atol=1e-9)
+    assert problem.y @ problem.y == pytest.approx(180.0)
+    (standard,) = problem.groupings
+    np.testing.assert_allclose(standard.z.T @ standard.z, 18.0 * np.eye(2), atol=1e-9)
+    np.testing.assert_allclose(problem.beta0, np.linalg.lstsq(x, y, rcond=None)[0], rtol=1e-10)
+
+
 def test_a_fit_takes_the_twins_steps(sleep):
     y, x, g = sleep
     with twin():
@@ -364,18 +393,28 @@ def test_many_fits_have_the_loops_standard_errors_and_df(sleep):
         np.testing.assert_allclose(found.df[i], [blocks.df(r) for r in rows], rtol=1e-4)
 
 
-def test_a_response_without_noise_fails_alone(sleep):
+def test_a_response_without_noise_or_with_gaps_fails_alone(sleep):
     y, x, g = sleep
-    columns = np.column_stack([y, x @ [1.0, 2.0], y])
+    gap = np.where(np.arange(180) == 7, np.nan, y)
+    columns = np.column_stack([y, x @ [1.0, 2.0], y, gap])
     found = many.fit_many(columns, x, [g], None, True)
-    assert list(found.failures) == [1]
+    assert list(found.failures) == [1, 3]
     assert "explain" in found.failures[1]
-    assert np.isnan(found.beta[1]).all()
+    assert "missing" in found.failures[3]
+    assert np.isnan(found.beta[[1, 3]]).all()
+    assert np.isnan(found.criterion[[1, 3]]).all()
     assert np.array_equal(found.beta[0], found.beta[2])
     with twin():
         looped = many.fit_many(columns, x, [g], None, True)
-    assert list(looped.failures) == [1]
+    assert list(looped.failures) == [1, 3]
     np.testing.assert_allclose(found.beta[0], looped.beta[0], rtol=1e-9)
+
+
+def test_a_predictor_may_be_any_simulated_column(sleep):
+    y, _, g = sleep
+    for seed in range(20):
+        x = np.column_stack([np.ones(180), np.random.default_rng(seed).normal(size=180)])
+        assert not many.fit_many(y[:, None], x, [g], None, True).failures
 
 
 def test_a_model_beyond_the_kernels_is_fitted_by_the_loop(sleep):

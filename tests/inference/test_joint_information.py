@@ -14,7 +14,7 @@ from reference_cases import load_results
 
 import henderson as hd
 from henderson.fit import Fit
-from henderson.inference.joint_information import _added, _entries, joint_bse, joint_cov_params
+from henderson.inference.joint_information import _added, free_entries, joint_bse, joint_cov_params
 
 CASES = [
     ("tutorial_score", "classroom_scores", "score ~ edu + (1 | classroom)", "lmm_inter"),
@@ -177,7 +177,7 @@ def test_refuses_structures_that_bend() -> None:
             return np.array([[np.cos(phi[0])], [np.sin(phi[0])], [0.0]])
 
     with pytest.raises(hd.FitError, match="linear in their"):
-        _entries(SimpleNamespace(layout=Curve(), phi=np.array([0.5])))
+        free_entries(SimpleNamespace(layout=Curve(), phi=np.array([0.5])))
 
 
 def test_refuses_structured_residuals() -> None:

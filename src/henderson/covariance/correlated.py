@@ -22,8 +22,8 @@ from henderson.covariance.base import (
     register_positioned,
     standard_deviations,
 )
-from henderson.covariance.diagonal import Diagonal
 from henderson.covariance.correlations import Correlation, Places, make_correlation
+from henderson.covariance.diagonal import Diagonal
 from henderson.covariance.nearest import nearest
 
 # name -> (correlation function, each column its own variance). Positions are needed where the

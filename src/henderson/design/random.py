@@ -15,12 +15,27 @@ import pandas as pd
 from henderson.data.factors import Factor, cross
 from henderson.design.columns import Columns, level_codes
 from henderson.design.evaluate import Spec, fit_spec
-from henderson.errors import DesignError
+from henderson.design.positions import check_lags, fit_positions
+from henderson.design.strata import split
+from henderson.errors import DesignError, FormulaError
 from henderson.formula import RandomTerm
+from henderson.formula.residual_terms import PositionKind
+from henderson.formula.structures import coordinates
 
 # Levels of these are exchangeable: their variance is learnt from how levels differ.
 EXCHANGEABLE = frozenset({"us", "diag", "cs", "hcs"})
 KNOWN = "known"
+# Structures whose left-hand side names a position, and what kind of position.
+POSITIONS: dict[str, PositionKind] = {
+    "ar1": "steps",
+    "har1": "steps",
+    "toep": "steps",
+    "htoep": "steps",
+    "ou": "number",
+    "exp": "coordinates",
+    "gau": "coordinates",
+}
+EVERY_LAG = frozenset({"toep", "htoep"})
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,17 @@ class TermSlot:
     columns : slice of the factor's K columns.
     names : of those columns.
     spec : how the left-hand side became columns.
+    positions : (K / strata, d) of a stratum's columns, where the structure needs them: whole steps
+        for `ar1` and `toep`, coordinates for `ou`, `exp` and `gau`.
+    strata : levels of `by=`, each with columns of its own and a structure of its own.
     """
 
     term: RandomTerm
     columns: slice
     names: tuple[str, ...]
     spec: Spec
+    positions: np.ndarray | None = None
+    strata: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,22 +129,68 @@ def _random_factor(
 ) -> RandomFactor:
     parts = tuple((name, columns.factor(name)) for name in terms[0].group)
     factor = cross(*(part for _, part in parts))
-    specs = [fit_spec(term.lhs, columns, context, "C") for term in terms]
-    for term, (spec, _) in zip(terms, specs, strict=True):
-        if not spec.names:
-            raise DesignError(f"{term.text} has no columns: write (1 | {term.group_name}).")
-    ends = np.cumsum([0] + [len(spec.names) for spec, _ in specs]).tolist()
+    fitted = [_fit_term(term, columns, context) for term in terms]
+    ends = np.cumsum([0] + [len(one.spec.names) for one in fitted]).tolist()
     slots = tuple(
-        TermSlot(term, slice(a, b), spec.names, spec)
-        for term, (spec, _), a, b in zip(terms, specs, ends, ends[1:], strict=False)
+        TermSlot(term, slice(a, b), one.spec.names, one.spec, one.positions, one.strata)
+        for term, one, a, b in zip(terms, fitted, ends, ends[1:], strict=False)
     )
     z = np.ascontiguousarray(
-        specs[0][1] if len(specs) == 1 else np.column_stack([matrix for _, matrix in specs])
+        fitted[0].z if len(fitted) == 1 else np.column_stack([one.z for one in fitted])
     )
     out = RandomFactor(terms[0].group_name, factor.codes, factor.levels, z, slots, parts)
     _check_no_column_twice(out)
     _check_levels(out)
     return out
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A term's left-hand side on the data: z (n, K), and what `TermSlot` keeps."""
+
+    spec: Spec
+    z: np.ndarray
+    positions: np.ndarray | None = None
+    strata: int = 1
+
+
+def _fit_term(term: RandomTerm, columns: Columns, context: Mapping[str, Any]) -> _Fitted:
+    by = _by(term)
+    if term.structure in POSITIONS:
+        one = _fit_positions(term, columns, context)
+    else:
+        one = _Fitted(*fit_spec(term.lhs, columns, context, "C"))
+    if not one.spec.names:
+        raise DesignError(f"{term.text} has no columns: write (1 | {term.group_name}).")
+    if by is None:
+        return one
+    spec, z = split(one.spec, one.z, by, columns)
+    return _Fitted(spec, z, one.positions, len(spec.strata))
+
+
+def _fit_positions(term: RandomTerm, columns: Columns, context: Mapping[str, Any]) -> _Fitted:
+    """One column for every distinct position."""
+    texts, kind = coordinates(term.lhs), POSITIONS[term.structure]
+    if not texts or (len(texts) > 1 and kind != "coordinates"):
+        takes = "positions, as in (0 + x + y" if kind == "coordinates" else "one position, (0 + t"
+        raise DesignError(
+            f"{term.text}: left of the bar {term.structure} takes {takes} | {term.group_name})."
+        )
+    spec, z, at = fit_positions(texts, kind, columns, context)
+    if term.structure in EVERY_LAG and len(at) > 1:
+        check_lags(np.unique(np.abs(at - at.T))[1:], texts[0], term.structure)
+    return _Fitted(spec, z, at)
+
+
+def _by(term: RandomTerm) -> str | None:
+    """The column of `by=`, the only option of a structure so far."""
+    for name, _ in term.options:
+        if name != "by" and term.structure not in (KNOWN, "fa"):
+            raise FormulaError(
+                f"{term.text}: {term.structure} has no option '{name}'; by=column gives every "
+                "level of a column its own variances."
+            )
+    return dict(term.options).get("by")
 
 
 def _distinct_names(factors: list[RandomFactor]) -> list[RandomFactor]:

@@ -32,6 +32,7 @@ FAILURES = {
         "The model explains the response exactly: the residual variance is zero, "
         "so there is nothing to estimate. Check for a duplicated or constant response."
     ),
+    3: "The response has missing or infinite values: give every row a number.",
 }
 
 

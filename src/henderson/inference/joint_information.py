@@ -69,10 +69,10 @@ def _added(fit: Fit) -> np.ndarray:
         )
     if not at.layout.terms:
         return np.zeros((p, p))
-    basis = _entries(at)
+    basis = free_entries(at)
     information = basis.T @ at.hessian_sigma @ basis / 2.0
-    moves = _scores(at) @ basis
-    if _is_singular(information):
+    moves = mixed_scores(at) @ basis
+    if is_singular(information):
         return np.full((p, p), np.nan)
     inner = moves @ np.linalg.solve(information, moves.T)
     standard = at.factorisation.c @ inner @ at.factorisation.c
@@ -80,7 +80,7 @@ def _added(fit: Fit) -> np.ndarray:
     return back @ standard @ back.T
 
 
-def _is_singular(information: np.ndarray) -> bool:
+def is_singular(information: np.ndarray) -> bool:
     """No inverse but for rounding, whatever the scale of each entry."""
     scale = np.sqrt(np.abs(np.diag(information)))
     if not scale.all():
@@ -89,7 +89,7 @@ def _is_singular(information: np.ndarray) -> bool:
     return bool(values.min() <= SINGULAR * values.max())
 
 
-def _scores(at: Evaluated) -> np.ndarray:
+def mixed_scores(at: Evaluated) -> np.ndarray:
     """X'V^-1 V_a V^-1 r (p, k), a over the entries of the Sigmas; s2 cancels against s2 C's."""
     f, layout = at.factorisation, at.layout
     columns = [
@@ -99,7 +99,7 @@ def _scores(at: Evaluated) -> np.ndarray:
     return np.array(columns).T
 
 
-def _entries(at: Evaluated) -> np.ndarray:
+def free_entries(at: Evaluated) -> np.ndarray:
     """Basis (k, r) of the entries of Sigma that the structures leave free."""
     layout = at.layout
     inside = layout.start([np.eye(size) for size in layout.sizes])

@@ -99,15 +99,16 @@ def critical_values(family: Family, how: str, level: float) -> np.ndarray:
         "bonferroni": alpha / family.size,
     }.get(how, alpha)
     largest = _Largest.of(family.correlation) if how == "mvt" and family.size > 1 else None
+    rounded = np.array([float(f"{df:.9g}") for df in family.df])  # balanced designs: one df
     known: dict[float, float] = {}
-    for df in np.unique(family.df[~np.isnan(family.df)]):
+    for df in np.unique(rounded[~np.isnan(rounded)]):
         if largest is not None:
             known[df] = _solve(lambda c, v=df: largest.tail(c, v) - alpha)
         elif how == "tukey" and family.means > 2:
             known[df] = _solve(lambda c, v=df: _tukey(c, family.means, v) - alpha)
         else:
             known[df] = t_quantile(1.0 - each / 2.0, df)
-    return np.array([known.get(df, np.nan) for df in family.df])
+    return np.array([known.get(df, np.nan) for df in rounded])
 
 
 def _solve(excess) -> float:  # type: ignore[no-untyped-def]

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from henderson.inference.anova import Anova
+    from henderson.inference.caic import CAic
     from henderson.inference.contrasts import Contrasts
     from henderson.inference.exact_rlrt import ExactRlrt
     from henderson.inference.lrt import ModelComparison
     from henderson.inference.means import Means
+    from henderson.inference.measures import R2, Comparison, Icc, Variances
     from henderson.inference.ranova import Ranova
 
 # Numbers whose unit is that of a log-likelihood.
-DECIMALS = {"aic": 2, "bic": 2, "llf": 2, "statistic_lr": 3, "delta": 2, "caic": 2}
+DECIMALS = {"aic": 2, "bic": 2, "llf": 2, "statistic_lr": 3, "delta": 2, "weight": 4, "bic_weight": 4}
 TYPE_WORDS = {1: "I", 2: "II", 3: "III"}
 
 
@@ -222,3 +224,62 @@ def _parted(
         rows = [line for line, k in zip(lines[1:], keys, strict=True) if k == key]
         out += [wrap(f"{part}:"), lines[0], *rows, ""]
     return out
+
+
+def r2_text(result: R2) -> str:
+    """Marginal and conditional R2, and where the variance comes from."""
+    return "\n".join(
+        [
+            f"R2 marginal (fixed effects):                {result.marginal:.4f}",
+            f"R2 conditional (fixed and random effects):  {result.conditional:.4f}",
+            variance_line(result.variances),
+        ]
+    )
+
+
+def icc_text(result: Icc) -> str:
+    """Intraclass correlations and where the variance comes from."""
+    lines = [
+        f"ICC adjusted (of random and residual variance):  {result.adjusted:.4f}",
+        f"ICC unadjusted (of all variance):                {result.unadjusted:.4f}",
+    ]
+    if len(result.by_group) > 1:
+        shares = ", ".join(f"{name} {value:.4f}" for name, value in result.by_group.items())
+        lines.append(wrap(f"By grouping factor (adjusted): {shares}", rest="  "))
+    return "\n".join([*lines, variance_line(result.variances)])
+
+
+def variance_line(v: Variances) -> str:
+    parts = [f"fixed {number(v.fixed)}", *(f"{n} {number(x)}" for n, x in v.random.items())]
+    return wrap(f"Variances: {', '.join(parts)}, residual {number(v.residual)}", rest="  ")
+
+
+def caic_text(result: CAic) -> str:
+    """The criterion and its two counts of degrees of freedom."""
+    return "\n".join(
+        [
+            f"Conditional AIC: {result.value:.2f} (Greven & Kneib 2010)",
+            f"Conditional log-likelihood: {result.llf:.2f}; effective df: {result.edf:.2f}",
+            f"With known covariance parameters (Vaida & Blanchard 2005): "
+            f"{result.value_known:.2f}, df {result.edf_known:.2f}",
+        ]
+    )
+
+
+def weights_text(result: Comparison) -> str:
+    """The formulas, then a table by number."""
+    table = result.table
+    shown = table.assign(model=[str(i) for i in range(1, len(table) + 1)])
+    headings = {
+        "model": "",
+        "npar": "npar",
+        "llf": "logLik",
+        "aic": "AIC",
+        "delta": "delta",
+        "weight": "weight",
+        "bic": "BIC",
+        "bic_weight": "BIC weight",
+    }
+    grid = frame_grid(shown, headings, labels=1)
+    lines = ["Fits by AIC, with evidence weights", *_numbered(table["model"]), *grid.lines()]
+    return "\n".join([*lines, *footer(result.notes)])

@@ -3,8 +3,9 @@
     R = S C S,   S = diag(exp(s_i)),
 
 C a correlation matrix within groups of rows, exp(s_i) the relative standard deviation of row i. A
-*correlation* gives C for pairs of rows; a *variance function* gives s for rows. Each is one small
-class with unconstrained internal parameters and two derivatives.
+*correlation* (`covariance.correlations`) gives C for pairs of rows; a *variance function*
+(`variances`) gives s for rows. Each is one small class with unconstrained internal parameters and
+two derivatives.
 """
 
 from __future__ import annotations
@@ -15,34 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-
-class Correlation(Protocol):
-    """Correlations between rows of one group, as a function of internal parameters phi (m,).
-
-    A pair of rows is described by the values of the structure's positions at its two ends.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def n_parameters(self) -> int: ...
-
-    def start(self) -> np.ndarray:
-        """Internal parameters (m,) to begin from; the optimiser's start."""
-        ...
-
-    def natural(self, phi: np.ndarray) -> dict[str, float]:
-        """The parameters as people read them: {"rho": 0.6}, {"range": 3.1, "nugget": 0.1}."""
-        ...
-
-    def derivatives(
-        self, phi: np.ndarray, left: np.ndarray, right: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """C, dC (m, ...) and d2C (m, m, ...) for pairs of positions (..., d) of different rows.
-
-        Values on the diagonal (a row with itself) are ignored: they are one.
-        """
-        ...
+from henderson.covariance.correlations.base import Correlation as Correlation
+from henderson.covariance.correlations.base import Derivatives
 
 
 class Variance(Protocol):
@@ -71,6 +46,7 @@ class ResidualModel:
     codes : (n,) the correlation group of every row (each row its own group without correlation).
     correlation, positions : the structure and its positions (n, d); or None.
     variances, covariates : variance functions, whose product applies, and their values (n, d) each.
+    labels : what the parts are called in results, correlation first; their names if none.
     """
 
     codes: np.ndarray
@@ -78,6 +54,7 @@ class ResidualModel:
     positions: np.ndarray | None = None
     variances: tuple[Variance, ...] = ()
     covariates: tuple[np.ndarray, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Correlation | Variance, ...]:
@@ -96,13 +73,47 @@ class ResidualModel:
         return np.split(phi, np.cumsum(counts)[:-1]) if counts else []
 
     def natural(self, phi: np.ndarray) -> dict[str, dict[str, float]]:
-        """The parameters as people read them, by the name of their part."""
-        pieces = zip(self.parts, self.split(phi), strict=True)
-        return {part.name: part.natural(piece) for part, piece in pieces}
+        """The parameters as people read them, by the label of their part."""
+        labels = self.labels or tuple(part.name for part in self.parts)
+        pieces = zip(labels, self.parts, self.split(phi), strict=True)
+        return {label: part.natural(piece) for label, part, piece in pieces}
 
     def bind(self, rows: np.ndarray) -> BoundResidual:
         """The covariance of stacked sets of rows (count, s)."""
-        return BoundResidual(self, rows)
+        return BoundResidual(self, rows, Pairs.of(self, rows))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of rows of stacked sets, by their positions.
+
+    left, right : (u, d) positions; where few are distinct every pair of them stands here once.
+    index : (count, s, s) which of them two rows are.
+    apart : (count, s, s) whether they are different rows of one correlation group.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    index: np.ndarray
+    apart: np.ndarray
+
+    @staticmethod
+    def of(model: ResidualModel, rows: np.ndarray) -> Pairs | None:
+        """The pairs among rows (count, s); None without a correlation."""
+        if model.correlation is None or model.positions is None:
+            return None
+        count, s = rows.shape
+        codes, at = model.codes[rows], model.positions[rows]
+        apart = (codes[:, :, None] == codes[:, None, :]) & ~np.eye(s, dtype=bool)
+        distinct, place = np.unique(at.reshape(count * s, -1), axis=0, return_inverse=True)
+        place, size = place.reshape(count, s), len(distinct)
+        if size**2 <= count * s**2:
+            first, second = np.divmod(np.arange(size**2), size)
+            index = place[:, :, None] * size + place[:, None, :]
+            return Pairs(distinct[first], distinct[second], index, apart)
+        i, j = np.divmod(np.arange(s * s), s)
+        left, right = at[:, i].reshape(count * s * s, -1), at[:, j].reshape(count * s * s, -1)
+        return Pairs(left, right, np.arange(count * s * s).reshape(count, s, s), apart)
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,7 @@ class BoundResidual:
 
     model: ResidualModel
     rows: np.ndarray
+    pairs: Pairs | None = None
     _last: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def value(self, phi: np.ndarray) -> np.ndarray:
@@ -122,13 +134,7 @@ class BoundResidual:
 
     def curvature(self, phi: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """sum over entries of weight * d2R/dphi dphi', (m, m)."""
-        pieces = self._pieces(phi)
-        m = len(phi)
-        out = np.empty((m, m))
-        for a in range(m):
-            for b in range(a + 1):
-                out[a, b] = out[b, a] = float(np.sum(weight * pieces.second(a, b)))
-        return out
+        return self._pieces(phi).contract(weight)
 
     def second(self, phi: np.ndarray, a: int, b: int) -> np.ndarray:
         """d2R/dphi_a dphi_b, (count, s, s)."""
@@ -138,62 +144,93 @@ class BoundResidual:
         """The parts evaluated at phi; the last evaluation is kept."""
         key = phi.tobytes()
         if self._last.get("key") != key:
-            self._last["key"], self._last["pieces"] = key, _evaluate(self.model, self.rows, phi)
+            self._last["key"], self._last["pieces"] = key, _evaluate(self, phi)
         return self._last["pieces"]
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """C with its derivatives, and sums s_i + s_j with theirs; parameters in the model's order."""
+    """C by pairs with its derivatives, and s with its own; parameters in the model's order.
+
+    c1 (k, u), c2 (k, k, u); s1 (v, count, s), s2 (v, v, count, s); scale = exp(s_i + s_j).
+    """
 
     r: np.ndarray
     scale: np.ndarray
+    pairs: Pairs | None
     c1: np.ndarray
     c2: np.ndarray
     s1: np.ndarray
     s2: np.ndarray
 
-    @property
-    def n_correlation(self) -> int:
-        return len(self.c1)
+    def _at_pairs(self, values: np.ndarray) -> np.ndarray:
+        """scale * values (..., u) at the pairs of rows, (..., count, s, s)."""
+        if self.pairs is None:
+            return np.zeros((len(values), *self.scale.shape))
+        return self.scale * self.pairs.apart * values[..., self.pairs.index]
+
+    def _by_pairs(self, weight: np.ndarray) -> np.ndarray:
+        """The sums (u,) of weight * scale over the rows that are each pair."""
+        if self.pairs is None:
+            return np.zeros(0)
+        weight = weight * self.scale * self.pairs.apart
+        return np.bincount(self.pairs.index.ravel(), weight.ravel(), self.c1.shape[1])
+
+    def _both(self, values: np.ndarray) -> np.ndarray:
+        """v_i + v_j of values (count, s), (count, s, s)."""
+        return values[:, :, None] + values[:, None, :]
 
     def first(self) -> np.ndarray:
-        return np.concatenate([self.scale * self.c1, self.s1 * self.r])
+        scales = [self._both(s) * self.r for s in self.s1]
+        return np.concatenate(
+            [self._at_pairs(self.c1), np.array(scales).reshape(-1, *self.r.shape)]
+        )
 
     def second(self, a: int, b: int) -> np.ndarray:
-        k = self.n_correlation
+        k = len(self.c1)
         a, b = max(a, b), min(a, b)
         if a < k:
-            return self.scale * self.c2[a, b]
+            return self._at_pairs(self.c2[a, b])
         if b < k:
-            return self.s1[a - k] * self.scale * self.c1[b]
-        return (self.s1[a - k] * self.s1[b - k] + self.s2[a - k, b - k]) * self.r
+            return self._both(self.s1[a - k]) * self._at_pairs(self.c1[b])
+        own = self._both(self.s1[a - k]) * self._both(self.s1[b - k])
+        return (own + self._both(self.s2[a - k, b - k])) * self.r
+
+    def contract(self, weight: np.ndarray) -> np.ndarray:
+        """sum of weight (count, s, s) times every second derivative, (m, m)."""
+        inner = self.c2 @ self._by_pairs(weight)
+        mixed = [self.c1 @ self._by_pairs(weight * self._both(s)) for s in self.s1]
+        cross = np.array(mixed).reshape(len(self.s1), len(self.c1))
+        return np.block([[inner, cross.T], [cross, self._scales(weight * self.r)]])
+
+    def _scales(self, weight: np.ndarray) -> np.ndarray:
+        """The block of the variance functions; weight already times R."""
+        ends = weight.sum(axis=1) + weight.sum(axis=2)
+        same = np.einsum("ani,ni,bni->ab", self.s1, ends, self.s1, optimize=True)
+        across = np.einsum("ani,nij,bnj->ab", self.s1, weight, self.s1, optimize=True)
+        bend = np.einsum("abni,ni->ab", self.s2, ends, optimize=True)
+        return same + across + across.T + bend
 
 
-def _evaluate(model: ResidualModel, rows: np.ndarray, phi: np.ndarray) -> _Pieces:
-    pieces = model.split(phi)
-    c, c1, c2 = _correlation(model, rows, pieces[0] if model.correlation is not None else None)
-    first = 0 if model.correlation is None else 1
-    s, s1, s2 = _log_scales(model, rows, pieces[first:])
+def _evaluate(bound: BoundResidual, phi: np.ndarray) -> _Pieces:
+    model, rows, pairs = bound.model, bound.rows, bound.pairs
+    parts = model.split(phi)
+    c, c1, c2 = _correlation(model, pairs, parts)
+    s, s1, s2 = _log_scales(model, rows, parts[0 if model.correlation is None else 1 :])
     scale = np.exp(s[:, :, None] + s[:, None, :])
-    both1 = s1[:, :, :, None] + s1[:, :, None, :]
-    both2 = s2[:, :, :, :, None] + s2[:, :, :, None, :]
-    return _Pieces(scale * c, scale, c1, c2, both1, both2)
+    r = scale * np.eye(rows.shape[1])
+    if pairs is not None:
+        r = scale * np.where(pairs.apart, c[pairs.index], np.eye(rows.shape[1]))
+    return _Pieces(r, scale, pairs, c1, c2, s1, s2)
 
 
 def _correlation(
-    model: ResidualModel, rows: np.ndarray, phi: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    count, s = rows.shape
-    eye = np.broadcast_to(np.eye(s), (count, s, s))
-    if model.correlation is None or phi is None or model.positions is None:
-        return eye, np.zeros((0, count, s, s)), np.zeros((0, 0, count, s, s))
-    codes, at = model.codes[rows], model.positions[rows]
-    apart = (codes[:, :, None] == codes[:, None, :]) & ~np.eye(s, dtype=bool)
-    shape = (count, s, s, at.shape[-1])
-    left, right = np.broadcast_to(at[:, :, None], shape), np.broadcast_to(at[:, None], shape)
-    c, c1, c2 = model.correlation.derivatives(phi, left, right)
-    return np.where(apart, c, eye), c1 * apart, c2 * apart
+    model: ResidualModel, pairs: Pairs | None, parts: Sequence[np.ndarray]
+) -> Derivatives:
+    """C (u,), dC (k, u) and d2C (k, k, u) of the pairs."""
+    if model.correlation is None or pairs is None:
+        return np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0, 0))
+    return model.correlation.derivatives(parts[0], pairs.left, pairs.right)
 
 
 def _log_scales(

@@ -146,10 +146,9 @@ class Many {
             out.value[r] = out.s2[r] = NAN;
             out.converged[r] = false;
             out.evaluations[r] = 0;
-            if (!take(y, r, out.coef + r * p, out.y_scale[r])) {
-                out.status[r] = static_cast<int>(Status::explained);
-                return;
-            }
+            const Status taken = take(y, r, out.coef + r * p, out.y_scale[r]);
+            out.status[r] = static_cast<int>(taken);
+            if (taken != Status::fine) return;
             Fitted fitted = fit(factor_, start, many_.rules_);
             out.status[r] = static_cast<int>(fitted.status);
             if (fitted.status != Status::fine) return;
@@ -169,8 +168,8 @@ class Many {
         }
 
       private:
-        // The response, less its regression on x, with mean square one; false if nothing is left.
-        bool take(const Table& y, Index r, double* coef, double& scale) {
+        // The response, less its regression on x, with mean square one.
+        Status take(const Table& y, Index r, double* coef, double& scale) {
             const Index n = many_.n_;
             const int p = many_.p_;
             const double* from = y.data + r * y.column;
@@ -179,6 +178,7 @@ class Many {
                 for (Index i = 0; i < n; i++) r_[i] *= many_.root_weights_[i];
             const double whole = dot(r_.data(), r_.data(), n);
             std::fill(coef, coef + p, 0.0);
+            if (!std::isfinite(whole)) return Status::not_finite;
             for (int round = 0; round < 2; round++)
                 for (int c = 0; c < p; c++) {
                     const double* x = many_.x_.data() + c * n;
@@ -188,9 +188,9 @@ class Many {
                 }
             const double left = dot(r_.data(), r_.data(), n);
             scale = std::sqrt(left / static_cast<double>(n));
-            if (!(std::sqrt(left) > 1e-14 * std::sqrt(whole))) return false;
+            if (!(std::sqrt(left) > 1e-14 * std::sqrt(whole))) return Status::explained;
             reduce_response(1.0 / scale);
-            return true;
+            return Status::fine;
         }
 
         void reduce_response(double factor) {

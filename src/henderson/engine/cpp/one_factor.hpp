@@ -14,7 +14,7 @@ namespace henderson {
 
 constexpr double TWO_PI = 6.283185307179586;
 
-enum class Status { fine = 0, singular_x = 1, explained = 2 };
+enum class Status { fine = 0, singular_x = 1, explained = 2, not_finite = 3 };
 
 // A random-effect term: columns start..stop-1, with a diagonal or a free covariance matrix.
 struct Term {

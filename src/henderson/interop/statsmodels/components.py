@@ -20,7 +20,6 @@ from henderson.errors import FormulaError, did_you_mean
 from henderson.formula import RandomTerm
 from henderson.formula.names import names
 from henderson.formula.words import MATHS
-from henderson.interop.statsmodels import iid  # noqa: F401 (registers its structure)
 
 ONCE_A_ROW = MATHS | {"C", "I", "Q"}
 

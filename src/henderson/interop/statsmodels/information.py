@@ -13,9 +13,9 @@ import numpy as np
 from henderson.engine.optimise import Optimum
 from henderson.fit import Fit
 from henderson.inference.joint_information import (
-    _entries,
-    _is_singular,
-    _scores,
+    free_entries,
+    is_singular,
+    mixed_scores,
     joint_cov_params,
 )
 from henderson.interop.statsmodels.model import MixedLM
@@ -39,15 +39,15 @@ def joint_covariance(model: MixedLM, fit: Fit) -> np.ndarray:
 def _random_part(model: MixedLM, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Cov(beta, a) (p, r) and Cov(a) (r, r)."""
     optimum, at = fit.optimum, fit.optimum.at
-    basis = _entries(at)
+    basis = free_entries(at)
     entries = _entries_of(model, optimum, basis)
     information = basis.T @ at.hessian_sigma @ basis / 2.0
-    if _is_singular(information):
+    if is_singular(information):
         inverse = np.full((basis.shape[1], len(entries)), np.nan)
     else:
         inverse = np.linalg.solve(information, entries.T)
     back = optimum.problem.contrast(np.eye(model.k_fe))
-    moves = back @ at.factorisation.c @ (_scores(at) @ basis)
+    moves = back @ at.factorisation.c @ (mixed_scores(at) @ basis)
     return (-moves @ inverse)[model.columns], entries @ inverse
 
 
