@@ -108,8 +108,13 @@ def _design(right: str, data: pd.DataFrame) -> np.ndarray:
     names = [t.strip() for t in right.split("+") if t.strip() != "1"]
     if any(n not in data for n in names):
         raise Unavailable("no formulas")
-    x = pd.get_dummies(data[names], drop_first=True, dtype=float).to_numpy()
-    return np.column_stack([np.ones(len(data)), x])
+    parts = [pd.get_dummies(data[n], drop_first=True, dtype=float) for n in names if _factor(data[n])]
+    parts += [data[n] for n in names if not _factor(data[n])]
+    return np.column_stack([np.ones(len(data)), *parts])
+
+
+def _factor(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.CategoricalDtype)
 
 
 def gpboost_facts(found: Any) -> Facts:

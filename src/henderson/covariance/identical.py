@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class Identical:
     size: int
     name: str = "iid"
     rotation: Rotation = "scalar"
+    linear: bool = False
 
     @property
     def n_parameters(self) -> int:
@@ -45,3 +47,8 @@ class Identical:
 
     def tangent(self, phi: np.ndarray) -> np.ndarray:
         return np.sqrt(phi[:, None] ** 2 + SMALL)
+
+    def natural(
+        self, phi: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        return {"sd": float(np.sqrt(np.diag(covariance).mean()))}

@@ -113,8 +113,9 @@ class PositionSpec(Spec):
             out[:, k] = (np.abs(values - position) <= SAME * scale).all(axis=1)
         lost = np.flatnonzero(out.sum(axis=1) == 0)
         if len(lost):
+            where = _where(self.coordinates, values[lost[0]], ", ")
             raise DesignError(
-                f"The fit has no random effect at {_where(self.coordinates, values[lost[0]], ', ')}: its positions are those of the data "
+                f"The fit has no random effect at {where}: its positions are those of the data "
                 "it was fitted to. Leave the random effects out, random='none'."
             )
         return out
