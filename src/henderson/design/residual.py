@@ -22,7 +22,8 @@ from henderson.formula.residual_terms import CorrelationTerm, ResidualTerms, Var
 
 # Correlations for every pair of visits have this many visits at most: more have no data to learn
 # thousands of parameters from.
-MOST_VISITS = 30
+MOST_VISITS, MOST_LAGS = 30, 60
+SAMPLE = 200
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,9 @@ def _row_positions(
         at = steps(at[:, 0], group.codes, _what(term))[:, None]
     if term.kind == "visits":
         at, labels = _visits(term, at, parts)
-    lags = pair_distances(group.codes, at)
+    lags = pair_distances(group.codes, at, every=term.name == "toep" and at.max() < MOST_LAGS)
     _check_pairs(term, group.codes, at, lags, labels)
-    count = int(lags.max()) + 1 if term.kind == "steps" else len(labels)
+    count = int(at.max()) + 1 if term.kind == "steps" else len(labels)
     distance = float(np.median(lags))
     return RowPositions(
         group.codes, group.levels, at, labels, int(sizes.max()), count, distance or 1.0
@@ -212,10 +213,10 @@ def _visits(
     return codes.reshape(-1, 1).astype(float), tuple(labels)
 
 
-def pair_distances(codes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The distinct distances between rows of a group, or a sample of them if there are many.
+def pair_distances(codes: np.ndarray, at: np.ndarray, *, every: bool = False) -> np.ndarray:
+    """The distinct distances between rows of a group, all of them or a sample.
 
-    Groups of more than 200 rows give the distances between every 200th of their rows.
+    In a sample groups of more than `SAMPLE` rows give the distances between about so many of them.
     """
     order = np.lexsort((*at.T[::-1], codes))
     codes, at = codes[order], at[order]
@@ -224,7 +225,7 @@ def pair_distances(codes: np.ndarray, at: np.ndarray) -> np.ndarray:
     for size in np.unique(np.diff(starts)):
         if size == 1:
             continue
-        step = max(1, int(size) // 200)
+        step = 1 if every else max(1, int(size) // SAMPLE)
         first = starts[:-1][np.diff(starts) == size]
         rows = first[:, None] + np.arange(0, size, step)
         i, j = np.triu_indices(rows.shape[1], 1)
@@ -242,6 +243,11 @@ def _check_pairs(
 ) -> None:
     """Every correlation needs a pair of rows to learn from."""
     if term.name == "toep":
+        if at.max() >= MOST_LAGS:
+            raise DesignError(
+                f"{term.text}: a correlation for each of {int(at.max())} lags is too many; toep "
+                f"takes up to {MOST_LAGS - 1}. Use ar1, car1 or exp, which need one parameter."
+            )
         check_lags(lags[lags > 0], _what(term), "toep")
     if term.name != "us":
         return

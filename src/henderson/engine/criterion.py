@@ -203,6 +203,10 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     ------
     FitError : X'V^-1X is not positive definite.
     """
+    if len(cross.sizes) == 1:
+        found = kernels.factor_levels(cross.root, cross.dense, cross.within_xy, factors[0])
+        if found is not None:
+            return _of_one_factor(cross, factors[0], found)
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
     gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
@@ -236,6 +240,31 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
         rss=rss,
         log_v=log_head + log_tail,
         log_xvx=2.0 * float(np.log(np.diag(lower)).sum()),
+    )
+
+
+def _of_one_factor(
+    cross: CrossProducts, factor: np.ndarray, found: kernels.LevelFactors
+) -> Factorisation:
+    kernels.check(found.status)
+    return Factorisation(
+        cross=cross,
+        sigmas=(factor @ factor.T,),
+        gd=found.gd,
+        f=found.f,
+        f_tail=None,
+        n_xy=found.n_xy,
+        n_zxy=cross.within_zxy,
+        n_zz=cross.within_zz,
+        t=cross.within_zz,
+        s_inverse=cross.within_zz,
+        factors=(),
+        c=found.r_inverse @ found.r_inverse.T,
+        beta=found.beta,
+        gamma=np.zeros(0),
+        rss=found.rss,
+        log_v=found.log_v,
+        log_xvx=found.log_xvx,
     )
 
 

@@ -60,6 +60,8 @@ class CrossProducts:
 
 def cross_products(problem: Standard) -> CrossProducts:
     """One pass over the rows of a problem in standard coordinates."""
+    if problem.reduced is not None:
+        return _of_one_factor(problem, problem.reduced)
     groupings = problem.groupings
     order = tuple(
         sorted(range(len(groupings)), key=lambda t: -groupings[t].n_levels * groupings[t].size)
@@ -117,6 +119,27 @@ def _reduce_tail(
     linked = sparse.csr_array(block_diagonal(inverse) @ (indicator(head).T @ z))
     within_zz = z.T @ z - linked.T @ linked
     return _Tail(linked, z.T @ xy - linked.T @ flat, _pattern(ordered, z).pack(within_zz))
+
+
+def _of_one_factor(problem: Standard, reduced: kernels.Reduced) -> CrossProducts:
+    """Cross-products that were made while the rows were standardised."""
+    n, p = problem.given.x.shape
+    levels, size, _ = reduced.root.shape
+    tail = _no_tail(p + 1)
+    return CrossProducts(
+        n=n,
+        p=p,
+        log_weights=problem.log_weights,
+        order=(0,),
+        sizes=((levels, size),),
+        root=reduced.root,
+        dense=reduced.dense,
+        linked=None,
+        within_xy=reduced.within,
+        within_zxy=tail.within_zxy,
+        within_zz=tail.within_zz,
+        tail=(),
+    )
 
 
 def _tail_slices(tail: Sequence[Grouping]) -> tuple[slice, ...]:

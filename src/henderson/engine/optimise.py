@@ -41,8 +41,6 @@ Products = CrossProducts | DenseProducts
 RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
 # Effects in the tail up to which the exact Hessian drives the descent.
 LARGE_TAIL = 300
-# Zero is not tried for a term that the quadratic model puts this far (in the criterion) from it.
-FAR = 30.0
 
 
 @dataclass(frozen=True)
@@ -240,7 +238,7 @@ def optimise_products(
     problem: Standard, cross: Products, reml: bool, start: np.ndarray | None = None
 ) -> Optimum:
     """The same from cross-products that exist already; `start` is an earlier optimum's phi."""
-    layout = Layout.of(problem.groupings, cross)
+    layout = Layout.of(problem.given.groupings, cross)
 
     def evaluate(phi: np.ndarray) -> Evaluated:
         return Evaluated(cross, layout, reml, phi)
@@ -304,7 +302,7 @@ def _compare_with_zero(
     lengths = [len(term.structure.zero()) for _, term in layout.terms]
     ends = np.cumsum([0, *lengths])
     for (factor, term), a, b in zip(layout.terms, ends[:-1], ends[1:], strict=True):
-        if not 1e-6 < _reach_of_zero(best.point, a, b) < FAR:
+        if not 1e-6 < _reach_of_zero(best.point, a, b) < RULES.far:
             continue
         phi = best.point.phi.copy()
         phi[a:b] = term.structure.zero()

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtrs
 
 from henderson.covariance.base import Structure
+from henderson.engine import kernels
 from henderson.errors import FitError
 
 
@@ -42,6 +44,34 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A problem as the caller gives it: y (n,), x (n, p), factors, weights (n,) or None."""
+
+    y: np.ndarray
+    x: np.ndarray
+    groupings: tuple[Grouping, ...]
+    weights: np.ndarray | None
+
+    def weighted(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (n, ...) times the square roots of the weights."""
+        return rows if self.weights is None else (rows.T * np.sqrt(self.weights)).T
+
+    @property
+    def log_weights(self) -> float:
+        """sum of log w."""
+        return 0.0 if self.weights is None else float(np.log(self.weights).sum())
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows in standard coordinates."""
+
+    x: np.ndarray
+    y: np.ndarray
+    groupings: tuple[Grouping, ...]
+
+
+@dataclass(frozen=True)
 class Standard:
     """The problem in standard coordinates, and the way back.
 
@@ -49,27 +79,48 @@ class Standard:
     z = z~ `r_z`: beta = beta0 + y_scale r_x^-1 beta~ and Sigma = r_z^-1 Sigma~ r_z^-T
     (Sigma is relative to sigma^2, so it does not feel y_scale).
 
-    x : (n, p), X'X = n I; y : (n,), orthogonal to x, mean square one.
+    given : the problem in the caller's coordinates.
     r_x : (p, p) upper triangular; r_z : one (K, K) per factor.
     log_weights : sum of log w, which the criterion subtracts.
+    rows : the rows in standard coordinates; made when first asked for if None.
+    reduced : the levels' cross-products, where they were made while standardising.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    groupings: tuple[Grouping, ...]
+    given: Given
     beta0: np.ndarray
     r_x: np.ndarray
     r_z: tuple[np.ndarray, ...]
     y_scale: float
     log_weights: float
+    rows: Rows | None = None
+    reduced: kernels.Reduced | None = None
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return self.rows or _mapped_rows(self)
+
+    @property
+    def x(self) -> np.ndarray:
+        """(n, p), X'X = n I."""
+        return self._rows.x
+
+    @property
+    def y(self) -> np.ndarray:
+        """(n,), orthogonal to x, mean square one."""
+        return self._rows.y
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The factors with z in standard coordinates."""
+        return self._rows.groupings
 
     def beta(self, standard: np.ndarray) -> np.ndarray:
         """Fixed effects (p,) in the caller's coordinates."""
-        return self.beta0 + self.y_scale * solve_triangular(self.r_x, standard)
+        return self.beta0 + self.y_scale * _solve(self.r_x, standard)
 
     def contrast(self, rows: np.ndarray) -> np.ndarray:
         """Rows l (r, p) such that l'beta is the same number in standard coordinates."""
-        return self.y_scale * solve_triangular(self.r_x, rows.T, trans="T").T
+        return self.y_scale * _solve(self.r_x, rows.T, transposed=True).T
 
     def sigma(self, factor: int, standard: np.ndarray) -> np.ndarray:
         """Relative covariance (K, K) of a factor's effects in the caller's coordinates."""
@@ -96,22 +147,64 @@ def standardise(
             f"{n} rows cannot estimate {p} fixed effects and a residual variance: "
             "drop fixed effects or add rows."
         )
-    root = None if weights is None else np.sqrt(weights)
-    rows = (lambda a: a) if root is None else (lambda a: (a.T * root).T)
-    x_w, y_w = rows(x), rows(y)
-    q, r_x = _orthonormal(x_w)
-    beta0, y_s, y_scale = _residual(q, r_x, y_w)
-    pairs = [_standard_grouping(rows(g.z), g) for g in groupings]
+    given = Given(y, x, tuple(groupings), weights)
+    return _reduced(given) or _standardised(given)
+
+
+def _reduced(given: Given) -> Standard | None:
+    """One factor: maps and levels from two passes of the compiled kernels, if they can."""
+    if len(given.groupings) != 1:
+        return None
+    (g,) = given.groupings
+    terms = [(t.columns.start, t.columns.stop, t.structure.rotation) for t in g.terms]
+    found = kernels.reduce(given.y, given.x, g.z, g.codes, g.n_levels, given.weights, terms)
+    if found is None:
+        return None
     return Standard(
-        x=q * np.sqrt(n),
-        y=y_s,
-        groupings=tuple(g for g, _ in pairs),
+        given=given,
+        beta0=found.beta0,
+        r_x=found.r_x,
+        r_z=(found.r_z,),
+        y_scale=found.y_scale,
+        log_weights=given.log_weights,
+        reduced=found,
+    )
+
+
+def _standardised(given: Given) -> Standard:
+    n = len(given.y)
+    q, r_x = _orthonormal(given.weighted(given.x))
+    beta0, y_s, y_scale = _residual(q, r_x, given.weighted(given.y))
+    pairs = [_standard_grouping(given.weighted(g.z), g) for g in given.groupings]
+    return Standard(
+        given=given,
         beta0=beta0,
         r_x=r_x / np.sqrt(n),
         r_z=tuple(r for _, r in pairs),
         y_scale=y_scale,
-        log_weights=0.0 if weights is None else float(np.log(weights).sum()),
+        log_weights=given.log_weights,
+        rows=Rows(q * np.sqrt(n), y_s, tuple(g for g, _ in pairs)),
     )
+
+
+def _mapped_rows(problem: Standard) -> Rows:
+    """The rows of a problem of which only the maps were made."""
+    given = problem.given
+    x = given.weighted(given.x)
+    y = given.weighted(given.y) - x @ problem.beta0
+    groupings = tuple(
+        Grouping(g.codes, g.n_levels, given.weighted(g.z) @ np.linalg.inv(r), g.terms)
+        for g, r in zip(given.groupings, problem.r_z, strict=True)
+    )
+    return Rows(_solve(problem.r_x, x.T, transposed=True).T, y / problem.y_scale, groupings)
+
+
+def _solve(upper: np.ndarray, b: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+    """upper^-1 b, or upper^-T b, for an upper triangular matrix of full rank."""
+    if not b.size:
+        return b
+    found, _ = dtrtrs(upper, b, trans=int(transposed))
+    return found
 
 
 def _orthonormal(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +236,7 @@ def _residual(q: np.ndarray, r: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
     scale = float(np.sqrt(residual @ residual / len(y)))
     if scale <= 1e-14 * float(np.sqrt(y @ y / len(y))):
         raise FitError("The fixed effects explain the response exactly: nothing is left to model.")
-    beta0 = solve_triangular(r, coef + again) if len(coef) else np.zeros(0)
+    beta0 = _solve(r, coef + again)
     return beta0, residual / scale, scale
 
 

@@ -121,9 +121,14 @@ def embed(small: Fit, big: Fit) -> Embedding:
     """
     common = _other_terms(small) & _other_terms(big)
     of_small, of_big = _entries(small, common, relax=True), _entries(big, common, relax=False)
-    gram = _gram(big, of_big, big, of_big, residual=True)
-    cross = _gram(big, of_big, small, of_small, residual=True)
-    own = np.diag(_gram(small, of_small, small, of_small, residual=False))
+    alone, own = _traces(big, of_big), np.diag(_gram(small, of_small, small, of_small))
+    gram = np.block(
+        [
+            [_gram(big, of_big, big, of_big), alone[:, None]],
+            [alone[None], np.array([[float(big.nobs)]])],
+        ]
+    )
+    cross = np.vstack([_gram(big, of_big, small, of_small), _traces(small, of_small)[None]])
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-300))
     solved = np.linalg.lstsq(gram / np.outer(scale, scale), cross / scale[:, None], rcond=1e-12)[0]
     found = solved / scale[:, None]
@@ -171,10 +176,8 @@ def _entries(fit: Fit, common: frozenset[str], *, relax: bool) -> list[Entry]:
     return out
 
 
-def _gram(
-    a: Fit, of_a: Sequence[Entry], b: Fit, of_b: Sequence[Entry], *, residual: bool
-) -> np.ndarray:
-    """tr(V_a V_b) for the entries of two models; with `residual`, I among a's (and b's, if a is b)."""
+def _gram(a: Fit, of_a: Sequence[Entry], b: Fit, of_b: Sequence[Entry]) -> np.ndarray:
+    """tr(V_a V_b) for the entries of two models."""
     out = np.zeros((len(of_a), len(of_b)))
     left, right = a.optimum.problem.groupings, b.optimum.problem.groupings
     for s, one in enumerate(left):
@@ -188,13 +191,7 @@ def _gram(
                 pairs = np.einsum("cij,ckl->ijkl", m, m, optimize=True)
                 block = np.einsum("aik,ijkl,bjl->ab", first, pairs, second, optimize=True)
                 out[np.ix_(rows, columns)] = block
-    if not residual:
-        return out
-    bottom = _traces(right, of_b)[None]
-    if a is not b:
-        return np.vstack([out, bottom])
-    n = np.array([[float(a.design.n)]])
-    return np.block([[out, bottom.T], [bottom, n]])
+    return out
 
 
 def _cell_products(a: Grouping, b: Grouping) -> np.ndarray:
@@ -209,8 +206,9 @@ def _cell_products(a: Grouping, b: Grouping) -> np.ndarray:
     return out
 
 
-def _traces(groupings: Sequence[Grouping], entries: Sequence[Entry]) -> np.ndarray:
+def _traces(fit: Fit, entries: Sequence[Entry]) -> np.ndarray:
     """tr(V_a), (k,)."""
+    groupings = fit.optimum.problem.groupings
     squares = [g.z.T @ g.z for g in groupings]
     return np.array(
         [np.sum(squares[e.factor] * e.matrix(groupings[e.factor].size)) for e in entries]

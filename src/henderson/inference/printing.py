@@ -133,10 +133,10 @@ def ranova_text(result: Ranova) -> str:
         "p_value": "Pr(>Chisq)",
         "p_boundary": "Pr(bound)",
     }
-    words = {"REML": "restricted likelihoods", "ML": "likelihoods"}
+    words = {"REML": "REML likelihoods", "ML": "likelihoods"}
     remark = "Pr(bound) minds that variances cannot be negative (mixture of chi-squares)."
     lines = [
-        f"Random terms left out or reduced, one at a time (ratios of {words[result.method]})",
+        f"Random terms left out or reduced one at a time, by ratios of {words[result.method]}",
         *frame_grid(shown, headings, labels=1).lines(),
         remark,
     ]
