@@ -47,6 +47,12 @@ def main_row(r: Result) -> list[str]:
     ]
 
 
+def one_line(r: Result) -> str:
+    """How a case went, for those who wait for the tables."""
+    theirs = f", {r.case.against} {shown(r.theirs)} s" if r.theirs else ""
+    return f"{r.case.name}: ours {shown(r.ours)} s{theirs}"
+
+
 def shown(side: Side) -> str:
     """The median, or why there is none."""
     return side.outcome or significant(side.median)
@@ -57,7 +63,7 @@ def megabytes(side: Side | None) -> str:
 
 
 def peers_table(results: Sequence[Result]) -> str:
-    """CPU seconds of the Python peers, how many times ours that is, and their criterion's excess."""
+    """CPU seconds of the Python peers, times ours, and how far their criterion is above ours."""
     rows = []
     for r in results:
         found = {p.name: p for p in r.peers}

@@ -99,7 +99,8 @@ def simulate(found: Any, count: int, seed: int = 1) -> np.ndarray:
     """Responses (n, count) drawn from the fitted model."""
     rng = np.random.default_rng(seed)
     design = found.design
-    out = found.sigma * rng.normal(size=(design.n, count)) + (design.X @ found.optimum.beta)[:, None]
+    out = found.sigma * rng.normal(size=(design.n, count))
+    out += (design.X @ found.optimum.beta)[:, None]
     for factor, sigma in zip(design.random, found.optimum.sigmas, strict=True):
         values, vectors = np.linalg.eigh(sigma)
         root = found.sigma * vectors * np.sqrt(np.clip(values, 0.0, None))

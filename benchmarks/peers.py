@@ -108,13 +108,13 @@ def _design(right: str, data: pd.DataFrame) -> np.ndarray:
     names = [t.strip() for t in right.split("+") if t.strip() != "1"]
     if any(n not in data for n in names):
         raise Unavailable("no formulas")
-    parts = [pd.get_dummies(data[n], drop_first=True, dtype=float) for n in names if _factor(data[n])]
-    parts += [data[n] for n in names if not _factor(data[n])]
-    return np.column_stack([np.ones(len(data)), *parts])
+    return np.column_stack([np.ones(len(data)), *(_columns(data[n]) for n in names)])
 
 
-def _factor(column: pd.Series) -> bool:
-    return isinstance(column.dtype, pd.CategoricalDtype)
+def _columns(column: pd.Series) -> np.ndarray:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.get_dummies(column, drop_first=True, dtype=float).to_numpy()
+    return column.to_numpy(float)
 
 
 def gpboost_facts(found: Any) -> Facts:

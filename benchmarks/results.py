@@ -115,8 +115,10 @@ def paired_ratio(above: Side | None, below: Side) -> float | None:
     return median(a / b for a, b in zip(above.seconds, below.seconds, strict=True))
 
 
-def judge(text: str, value: float | None, limit: float, *, below: bool = False, unit: str = "") -> str:
-    """"target: met (value)" or "target: missed (value)"."""
+def judge(
+    text: str, value: float | None, limit: float, *, below: bool = False, unit: str = ""
+) -> str:
+    """The target, and whether the value meets it: `target: met (value)`."""
     if value is None:
         return f"{text}: not measured"
     met = value <= limit if below else value >= limit

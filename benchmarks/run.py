@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import columns
@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in cases:
             result = measure(case, setup, versions, Path(scratch))
             results.append(result)
-            print(layout.table(layout.MAIN, [layout.main_row(result)]).splitlines()[-1], flush=True)
-        shutil.copy(setup.log, options.log) if options.log and setup.log.exists() else None
+            print(layout.one_line(result), flush=True)
+        if options.log and setup.log.exists():
+            shutil.copy(setup.log, options.log)
     text = report(results, versions, setup, shapes)
     print("\n" + text)
     if options.write:

@@ -14,16 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 # One thread on every side: CPU time then compares work, and busy-waiting costs nobody anything.
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OPENBLAS_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "RAYON_NUM_THREADS",
-    )
-}
+LIBRARIES = ("OPENBLAS", "OMP", "MKL", "BLIS", "RAYON")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
 
 
 @dataclass(frozen=True)

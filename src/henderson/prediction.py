@@ -19,7 +19,7 @@ def predict(fit: Fit, newdata: Any, random: str, new_levels: str) -> pd.Series:
     """See `Fit.predict`."""
     if new_levels not in ("population", "error"):
         raise DesignError(f"new_levels is 'population' or 'error', not '{new_levels}'.")
-    chosen = _chosen_columns(fit, random)
+    chosen = chosen_columns(fit, random)
     if newdata is None:
         x, offset, index = fit.design.X, fit.design.offset, fit.design.index
         groups = tuple((f.codes, f.z) for f in fit.design.random)
@@ -47,7 +47,7 @@ def _refuse_unseen(factor: RandomFactor, codes: np.ndarray) -> None:
         )
 
 
-def _chosen_columns(fit: Fit, random: str) -> list[np.ndarray]:
+def chosen_columns(fit: Fit, random: str) -> list[np.ndarray]:
     """Which effects (K,) of each grouping factor take part."""
     if random in ("all", "none"):
         return [np.full(f.z.shape[1], random == "all") for f in fit.design.random]

@@ -33,7 +33,9 @@ def coded_otherwise(case: ReferenceCase) -> bool:
 def row_of(case: ReferenceCase, table: pd.DataFrame, r_term: str) -> pd.Series:
     coded = {c.name: c.henderson for c in case.columns}
     name = ":".join(coded.get(part, part) for part in r_term.split(":")).replace("^", "**")
-    (found,) = [row for _, row in table.iterrows() if row["term"].replace(" ", "") == name.replace(" ", "")]
+    (found,) = [
+        row for _, row in table.iterrows() if row["term"].replace(" ", "") == name.replace(" ", "")
+    ]
     return found
 
 
@@ -62,12 +64,10 @@ def test_satterthwaite_is_lmertest(case_id: str, type_: int) -> None:
     assert_agrees(case, stored, fit_of(case_id).anova(type=type_), df_tol)
 
 
-def uncorrelated_within_a_term(case: ReferenceCase) -> bool:
-    return "||" in case.formula
-
-
 KENWARD_ROGER = [
-    c.id for c in CASES if not c.is_singular and c.results.get("kenward_roger", {}).get("anova_type3")
+    c.id
+    for c in CASES
+    if not c.is_singular and c.results.get("kenward_roger", {}).get("anova_type3")
 ]
 
 
@@ -102,14 +102,18 @@ CODINGS = ["{}", "C({}, contr.sum)", "C({}, contr.helmert)", "C({}, contr.poly)"
 MODELS = ["{a} * {b}", "{a} * {b} + x", "{a} * x + {b}", "{a} * {b} * x", "{a}:{b} + x", "{a}/{b}"]
 
 
+@cache
+def unbalanced_fit(model: str, coding: str) -> Any:
+    text = model.format(a=coding.format("a"), b=coding.format("b"))
+    return hd.lmm(f"y ~ {text} + (1 | g)", unbalanced())
+
+
 @pytest.mark.parametrize("type_", [1, 2, 3])
 @pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("coding", CODINGS[1:])
 def test_no_type_depends_on_the_coding(type_: int, ddf: Any, model: str, coding: str) -> None:
-    plain = hd.lmm(f"y ~ {model.format(a='a', b='b')} + (1 | g)", unbalanced())
-    text = model.format(a=coding.format("a"), b=coding.format("b"))
-    coded = hd.lmm(f"y ~ {text} + (1 | g)", unbalanced())
+    plain, coded = unbalanced_fit(model, "{}"), unbalanced_fit(model, coding)
     one, other = plain.anova(type=type_, ddf=ddf).table, coded.anova(type=type_, ddf=ddf).table
     numbers = ["sum_sq", "num_df", "den_df", "f", "p_value"]
     np.testing.assert_allclose(one[numbers], other[numbers], rtol=2e-6, atol=1e-10)

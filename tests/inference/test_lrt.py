@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests: agreement with lme4, what is nested in what, and the law at the boundary."""
+"""Likelihood-ratio tests: agreement with lme4, nesting, and the law at the boundary."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_fixed_effect_that_the_larger_model_lacks_is_named() -> None:
 
 
 def test_nested_groups_are_within_unstructured_effects_by_column_spaces() -> None:
-    """(1 | Worker) + (1 | Worker:Machine) is compound symmetry, a special case of (Machine | Worker)."""
+    """(1 | Worker) + (1 | Worker:Machine) is compound symmetry: a case of (Machine | Worker)."""
     data = hd.load_dataset("machines")
     nested = hd.lmm("score ~ Machine + (1 | Worker/Machine)", data)
     cells = hd.lmm("score ~ Machine + (0 + Machine | Worker)", data)

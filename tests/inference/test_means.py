@@ -50,7 +50,13 @@ def assert_rows(frame: pd.DataFrame, stored: dict[str, Any], columns: dict[str, 
 def test_means_are_those_of_emmeans(case_id: str, ddf: str, spec: str) -> None:
     stored = load_results(case_id, ddf, spec)["means"]
     frame = means_of(case_id, ddf, spec).frame
-    columns = {"emmean": "estimate", "std_error": "se", "df": "df", "lower": "lower", "upper": "upper"}
+    columns = {
+        "emmean": "estimate",
+        "std_error": "se",
+        "df": "df",
+        "lower": "lower",
+        "upper": "upper",
+    }
     assert_rows(frame, stored, columns)
     levels = [" | ".join(map(str, row)) for row in frame.iloc[:, : 1 + ("|" in spec)].to_numpy()]
     assert levels == list(stored)
@@ -65,7 +71,13 @@ def load_results(case_id: str, ddf: str, spec: str) -> dict[str, Any]:
 def test_pairwise_differences_are_those_of_emmeans(case_id: str, ddf: str, spec: str) -> None:
     stored = load_results(case_id, ddf, spec)
     means = means_of(case_id, ddf, spec)
-    columns = {"estimate": "estimate", "std_error": "se", "df": "df", "lower": "lower", "upper": "upper"}
+    columns = {
+        "estimate": "estimate",
+        "std_error": "se",
+        "df": "df",
+        "lower": "lower",
+        "upper": "upper",
+    }
     plain = means.contrast("pairwise", adjust="none").frame
     assert_rows(plain, stored["pairs"], columns)
     for adjust, key in (("tukey", "pairs_p_tukey"), ("holm", "pairs_p_holm")):
@@ -108,7 +120,9 @@ def test_equal_weights_average_cell_means_and_proportional_weights_their_frequen
 def test_coding_and_centring_do_not_matter() -> None:
     data = unbalanced()
     one = hd.lmm("y ~ a * b + a * x + (1 | g)", data).emmeans("a", by="b")
-    other = hd.lmm("y ~ C(a, contr.sum) * b + C(a, contr.sum) * center(x) + (1 | g)", data).emmeans("a", by="b")
+    other = hd.lmm("y ~ C(a, contr.sum) * b + C(a, contr.sum) * center(x) + (1 | g)", data).emmeans(
+        "a", by="b"
+    )
     numbers = ["emmean", "std_error", "df", "lower", "upper"]
     np.testing.assert_allclose(one.frame[numbers], other.frame[numbers], rtol=1e-6)
 
@@ -204,7 +218,12 @@ def test_given_coefficients_by_name_and_as_a_matrix() -> None:
 def test_polynomials_are_the_tabled_integers() -> None:
     names, rows = polynomials(5)
     assert names == ["linear", "quadratic", "cubic", "quartic"]
-    assert rows.tolist() == [[-2, -1, 0, 1, 2], [2, -1, -2, -1, 2], [-1, 2, 0, -2, 1], [1, -4, 6, -4, 1]]
+    assert rows.tolist() == [
+        [-2, -1, 0, 1, 2],
+        [2, -1, -2, -1, 2],
+        [-1, 2, 0, -2, 1],
+        [1, -4, 6, -4, 1],
+    ]
 
 
 @given(k=st.integers(2, 30))
@@ -268,8 +287,10 @@ def test_adjustments_are_ordered_and_keep_the_order_of_the_tests(t: list[float])
 @pytest.mark.parametrize("adjust", ["tukey", "sidak", "bonferroni", "mvt", "none"])
 def test_a_limit_touches_zero_exactly_where_p_is_one_minus_the_level(adjust: str) -> None:
     means = hd.lmm("y ~ a + (1 | g)", unbalanced()).emmeans("a")
-    p = means.contrast("pairwise", adjust=adjust).frame["p_value"].iloc[0]
-    row = means.contrast("pairwise", adjust=adjust, level=1.0 - p).frame.iloc[0]
+    found = means.contrast("pairwise", adjust=adjust).frame
+    (at, *_) = found.index[(found["p_value"] > 1e-9) & (found["p_value"] < 0.9)]
+    p = found["p_value"][at]
+    row = means.contrast("pairwise", adjust=adjust, level=1.0 - p).frame.loc[at]
     nearest = min(abs(row["lower"]), abs(row["upper"]))
     assert nearest == pytest.approx(0.0, abs=2e-3 * row["std_error"])
 
@@ -289,16 +310,14 @@ def test_each_part_of_a_table_is_a_family() -> None:
     )
     text = str(table)
     assert "b = b2:" in text
-    assert "3 tests in each part of the table" in text
+    assert "3 tests in each part of the table" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
 # ---- letters
 
 
-@given(
-    st.lists(st.floats(0, 10), min_size=1, max_size=7, unique=True), st.floats(0.1, 8.0)
-)
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=7, unique=True), st.floats(0.1, 8.0))
 def test_rows_share_a_letter_exactly_if_they_do_not_differ(values: list[float], gap: float) -> None:
     k = len(values)
     pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
@@ -310,7 +329,11 @@ def test_rows_share_a_letter_exactly_if_they_do_not_differ(values: list[float], 
 
 
 def test_letters_of_a_fit() -> None:
-    frame = hd.lmm("score ~ Machine + (1 | Worker)", hd.load_dataset("machines")).emmeans("Machine").letters()
+    frame = (
+        hd.lmm("score ~ Machine + (1 | Worker)", hd.load_dataset("machines"))
+        .emmeans("Machine")
+        .letters()
+    )
     assert frame["letters"].tolist() == ["a", "b", "c"]
 
 

@@ -38,7 +38,9 @@ def test_the_parameterisation_of_a_term_does_not_matter() -> None:
 
 
 def test_shares_of_the_factors_add_up() -> None:
-    result = hd.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", hd.load_dataset("penicillin")).icc()
+    result = hd.lmm(
+        "diameter ~ 1 + (1 | plate) + (1 | sample)", hd.load_dataset("penicillin")
+    ).icc()
     assert sum(result.by_group.values()) == pytest.approx(result.adjusted)
     assert set(result.by_group) == {"plate", "sample"}
     assert "plate" in str(result)
@@ -120,7 +122,11 @@ def test_a_variance_of_zero_leaves_a_linear_model() -> None:
 
 def test_weights_add_up_and_follow_aic() -> None:
     data = hd.load_dataset("sleepstudy")
-    texts = ["Reaction ~ 1 + (1 | Subject)", "Reaction ~ Days + (1 | Subject)", "Reaction ~ Days + (Days | Subject)"]
+    texts = [
+        "Reaction ~ 1 + (1 | Subject)",
+        "Reaction ~ Days + (1 | Subject)",
+        "Reaction ~ Days + (Days | Subject)",
+    ]
     result = hd.compare(*(hd.lmm(t, data, method="ML") for t in texts))
     table = result.table
     assert table["model"].tolist() == texts[::-1]

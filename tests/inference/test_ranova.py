@@ -23,7 +23,7 @@ def key(label: str) -> tuple[str, frozenset[str]]:
 
 @pytest.mark.parametrize("case_id", CASES)
 def test_each_term_is_tested_as_lmertest_tests_it(case_id: str) -> None:
-    """lmerTest replaces (0 + x | g) alone by (1 | g), which is not nested (0 df); here it is dropped."""
+    """lmerTest makes (1 | g) of (0 + x | g) alone, which is not nested (0 df); here it goes."""
     case = load_case(case_id)
     fit = hd.lmm(case.formula, case.data(), method=case.method, **case.keywords)
     table = fit.ranova().table
@@ -70,11 +70,13 @@ def test_printed_in_80_columns() -> None:
 def balanced(levels: int, rows: int, seed: int = 1, sd: float = 0.0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     g = np.repeat(np.arange(levels), rows)
-    return pd.DataFrame({"g": g.astype(str), "y": rng.normal(size=levels * rows) + sd * rng.normal(size=levels)[g]})
+    return pd.DataFrame(
+        {"g": g.astype(str), "y": rng.normal(size=levels * rows) + sd * rng.normal(size=levels)[g]}
+    )
 
 
 def test_balanced_one_way_agrees_with_the_f_test() -> None:
-    """There the restricted likelihood ratio is a function of F, so that the p-values are the same."""
+    """There the restricted likelihood ratio is a function of F: the p-values are the same."""
     data = balanced(8, 5, seed=4, sd=1.0)
     result = hd.lmm("y ~ 1 + (1 | g)", data).exact_rlrt(draws=40_000, seed=2)
     f = stats.f_oneway(*(part["y"] for _, part in data.groupby("g")))
@@ -108,7 +110,10 @@ def test_the_same_seed_gives_the_same_p_value() -> None:
 
 
 def test_a_zero_estimate_is_no_evidence() -> None:
-    assert hd.lmm("Yield ~ 1 + (1 | Batch)", hd.load_dataset("dyestuff2")).exact_rlrt(500, 1).p_value == 1.0
+    assert (
+        hd.lmm("Yield ~ 1 + (1 | Batch)", hd.load_dataset("dyestuff2")).exact_rlrt(500, 1).p_value
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize(

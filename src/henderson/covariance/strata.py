@@ -80,16 +80,13 @@ class Strata:
     def natural(
         self, phi: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()
     ) -> dict[str, float]:
-        """Each stratum's own, named after its number, or after its columns' names."""
+        """Each stratum's own, named after its number or after the first part of its columns."""
         k, out = self.each.size, {}
-        labels = [_stratum(names[i * k]) if names else str(i + 1) for i in range(self.count)]
-        pieces = zip(labels, self._split(phi), self._blocks(covariance), strict=True)
-        for i, (label, part, block) in enumerate(pieces):
-            own = self.each.natural(part, block, names[i * k : (i + 1) * k])
-            out.update({f"{key} {label}": value for key, value in own.items()})
+        for i, (part, block) in enumerate(
+            zip(self._split(phi), self._blocks(covariance), strict=True)
+        ):
+            own = [name.partition(":") for name in names[i * k : (i + 1) * k]]
+            stratum = own[0][0] if own else str(i + 1)
+            found = self.each.natural(part, block, [rest or first for first, _, rest in own])
+            out.update({f"{key} {stratum}": value for key, value in found.items()})
         return out
-
-
-def _stratum(name: str) -> str:
-    """The stratum in the name of one of its columns, "sex[F]:Intercept"."""
-    return name.partition(":")[0]

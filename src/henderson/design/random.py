@@ -36,6 +36,9 @@ POSITIONS: dict[str, PositionKind] = {
     "gau": "coordinates",
 }
 EVERY_LAG = frozenset({"toep", "htoep"})
+# Families of covariances that hold Sigma + c I with every Sigma: with one row a level and column
+# the residual variance is a part of them.
+HOLD_RESIDUAL = frozenset({"us", "diag", "cs", "toep", "htoep"})
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ def _random_factor(
     out = RandomFactor(terms[0].group_name, factor.codes, factor.levels, z, slots, parts)
     _check_no_column_twice(out)
     _check_levels(out)
+    for slot in slots:
+        _check_residual(out, slot)
     return out
 
 
@@ -251,3 +256,21 @@ def _check_levels(factor: RandomFactor) -> None:
                 f"{slot.term.text} cannot be told from the residual. Leave the term out, or group "
                 "by something that repeats."
             )
+
+
+def _check_residual(factor: RandomFactor, slot: TermSlot) -> None:
+    """Refuse a term whose every effect belongs to one row, as the residuals do."""
+    z = factor.z[:, slot.columns]
+    k = z.shape[1]
+    if slot.term.structure not in HOLD_RESIDUAL or k == 1 or len(z) > len(factor.levels) * k:
+        return
+    if not (((z == 0) | (z == 1)).all() and (z.sum(axis=1) == 1).all()):
+        return
+    cells = factor.codes * k + z.argmax(axis=1)
+    if len(np.unique(cells)) == len(cells):
+        columns = slot.spec.text.removeprefix("0 + ")
+        raise DesignError(
+            f"{slot.term.text}: each of its effects belongs to one row, so its variances cannot be "
+            "told from the residual's. Give the residuals that structure instead, such as "
+            f"correlation='us({columns} | {factor.name})' with variance='ident({columns})'."
+        )

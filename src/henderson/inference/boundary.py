@@ -26,7 +26,7 @@ ZERO = 1e-7
 
 @dataclass(frozen=True)
 class _Block:
-    """A term's Sigma at the null: columns of its factor (the caller's), the null space U (K, r) and
+    """A term's Sigma at the null: columns of its factor (the caller's), null space U (K, r) and
     the range W (K, K - r) of a generic null value; `diagonal` if it has no covariances."""
 
     factor: int
@@ -41,10 +41,8 @@ class _Block:
         return [1] * r if self.diagonal else [r] * (r > 0)
 
 
-def boundary_p(
-    small: Fit, big: Fit, embedding: Embedding, statistic: float, df: int
-) -> float:
-    """The p-value of a likelihood ratio that minds the boundary; NaN if its law is not known here."""
+def boundary_p(small: Fit, big: Fit, embedding: Embedding, statistic: float, df: int) -> float:
+    """The p-value of a likelihood ratio that minds the boundary; NaN if its law is unknown."""
     if embedding.extra or big.optimum.layout.residual is not None:
         return np.nan
     blocks = _blocks(small, big, embedding)
@@ -88,9 +86,7 @@ def _metric(small: Fit, big: Fit, embedding: Embedding, blocks: list[_Block]) ->
     return (schur + schur.T) / 2.0
 
 
-def _coordinates(
-    big: Fit, blocks: list[_Block]
-) -> tuple[list[tuple[int, np.ndarray]], np.ndarray]:
+def _coordinates(big: Fit, blocks: list[_Block]) -> tuple[list[tuple[int, np.ndarray]], np.ndarray]:
     """(factor, E (K, K)) per parameter, the residual variance last; which are on the boundary."""
     sizes = [g.size for g in big.optimum.problem.groupings]
     directions: list[tuple[int, np.ndarray]] = []

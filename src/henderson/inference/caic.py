@@ -1,9 +1,9 @@
 """The conditional AIC: -2 log p(y | b) + 2 (effective degrees of freedom + 1).
 
-Where the covariance parameters theta are known the effective degrees of freedom are the trace of the
-hat matrix I - P (Vaida & Blanchard 2005, Biometrika 92). They are estimated, and to treat them as
-known favours the larger model; what counts is every way in which the fitted values follow the data
-(Greven & Kneib 2010, Biometrika 97),
+Where the covariance parameters theta are known the effective degrees of freedom are the trace of
+the hat matrix I - P (Vaida & Blanchard 2005, Biometrika 92). They are estimated, and to treat
+them as known favours the larger model; what counts is every way in which the fitted values follow
+the data (Greven & Kneib 2010, Biometrika 97),
 
     tr(d yhat / dy) = tr(I - P) + sum_ab (H^-1)_ab (2 nu / y'Py) (u_a - (y'u_a / y'Py) Py)'u_b,
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import cross_products
+from henderson.engine.problem import Rows
 from henderson.errors import DesignError
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _vectors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 def _residual(fit: Fit, v: np.ndarray) -> np.ndarray:
     """P v (n,): v less its fixed and random parts at the fitted covariance."""
     problem, optimum = fit.optimum.problem, fit.optimum
-    cross = cross_products(replace(problem, y=v))
+    rows = Rows(x=problem.x, y=v, groupings=problem.groupings)
+    cross = cross_products(replace(problem, rows=rows, reduced=None))
     f = factorise(cross, optimum.layout.factors(optimum.at.phi))
     out = v - problem.x @ f.beta
     for place, t in enumerate(cross.order):

@@ -1,16 +1,17 @@
 """The law of a likelihood ratio when variances are on the boundary under the null hypothesis.
 
-With Z ~ N(0, J^-1) the ratio tends to chi2_k + |P_C Z|^2_J, P_C the projection in the metric J on the
-tangent cone C of the parameters that the null hypothesis puts on the boundary, k the number of the
-other parameters that it fixes (Self & Liang 1987, JASA 82; Stram & Lee 1994, Biometrics 50;
-Shapiro 1988, Int. Stat. Rev. 56). One variance with its k covariances: an even mixture of chi2_k and
-chi2_(k+1), exactly. Otherwise the direction of Z is drawn and its length integrated exactly, so
+With Z ~ N(0, J^-1) the ratio tends to chi2_k + |P_C Z|^2_J, P_C the projection in the metric J on
+the tangent cone C of the parameters that the null hypothesis puts on the boundary, k the number of
+the other parameters that it fixes (Self & Liang 1987, JASA 82; Stram & Lee 1994, Biometrics 50;
+Shapiro 1988, Int. Stat. Rev. 56). One variance with its k covariances: an even mixture of chi2_k
+and chi2_(k+1), exactly. Otherwise the direction of Z is drawn and its length integrated exactly, so
 that small tails keep their relative accuracy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -59,16 +60,21 @@ def cone_tail(x: float, cones: Sequence[int], metric: np.ndarray | None, free: i
     return float(np.where(part > 0.0, tails, 0.0).mean())
 
 
+@dataclass(frozen=True)
 class _Cone:
-    """A product of semidefinite cones in coordinates in which Frobenius length is Euclidean."""
+    """A product of semidefinite cones in coordinates in which Frobenius length is Euclidean.
 
-    def __init__(self, sizes: tuple[int, ...], scale: np.ndarray) -> None:
-        self.sizes = sizes
-        self.scale = scale
+    sizes : r of each. scale : (m,), what an entry of the lower triangle is multiplied by.
+    """
+
+    sizes: tuple[int, ...]
+    scale: np.ndarray
 
     @staticmethod
     def of(cones: Sequence[int]) -> _Cone:
-        scale = [1.0 if i == j else np.sqrt(2.0) for r in cones for i in range(r) for j in range(i + 1)]
+        scale = [
+            1.0 if i == j else np.sqrt(2.0) for r in cones for i in range(r) for j in range(i + 1)
+        ]
         return _Cone(tuple(cones), np.array(scale))
 
     def project(self, x: np.ndarray) -> np.ndarray:
@@ -100,7 +106,7 @@ class _Cone:
 
 
 def _positive_part(x: np.ndarray, r: int) -> np.ndarray:
-    """Negative eigenvalues of symmetric matrices (N, r, r), given by scaled lower triangles, to 0."""
+    """Symmetric matrices, as scaled lower triangles (N, m), without negative eigenvalues."""
     if r == 1:
         return np.maximum(x, 0.0)
     rows, columns = np.tril_indices(r)

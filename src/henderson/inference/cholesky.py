@@ -17,7 +17,7 @@ def lower_factor(sigma: np.ndarray) -> np.ndarray:
     lower = np.zeros_like(left)
     for k in range(size):
         pivot = left[..., k, k]
-        good = pivot > floor
+        good = ~(pivot <= floor)  # NaN goes on as NaN
         root = np.sqrt(np.where(good, pivot, 1.0))
         column = np.where(good[..., None], left[..., :, k] / root[..., None], 0.0)
         column[..., :k] = 0.0

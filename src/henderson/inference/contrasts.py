@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
-from math import lcm
+from math import gcd, lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,14 +74,16 @@ def contrast(
 ) -> Contrasts:
     """Contrasts of means within each part of their table; see `Means.contrast`."""
     named = method if isinstance(method, str) else ""
-    how = check_adjustment(adjust or DEFAULT_ADJUST.get(named, "none"), pairwise=named == "pairwise")
+    how = check_adjustment(
+        adjust or DEFAULT_ADJUST.get(named, "none"), pairwise=named == "pairwise"
+    )
     level = means.level if level is None else level
     check_level(level)
     pieces, rows, size = [], [], 0
     for key, index in parts(means):
         labels = [means.labels[i] for i in index]
         names, coefficients = coefficients_of(method, labels, reference)
-        matrix = np.asarray(coefficients @ means.matrix[index])
+        matrix = _combined(coefficients, means.matrix[index])
         offset = coefficients @ means.offset[index]
         frame = _tests(means, matrix, offset, len(index), how, level)
         frame.insert(0, "contrast", names)
@@ -109,6 +111,14 @@ def parts(means: Means) -> list[tuple[tuple[Any, ...], list[int]]]:
     if not keys:
         return [((), list(range(len(means.frame))))]
     return [(key, [i for i, k in enumerate(keys) if k == key]) for key in dict.fromkeys(keys)]
+
+
+def _combined(coefficients: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Rows (r, p) of contrasts; NaN where they need a mean that cannot be estimated."""
+    lost = np.isnan(matrix).any(axis=1)
+    out = coefficients @ np.where(lost[:, None], 0.0, matrix)
+    needs_lost = (coefficients[:, lost] != 0.0).any(axis=1)
+    return np.where(needs_lost[:, None], np.nan, out)
 
 
 def _tests(
@@ -200,7 +210,7 @@ def _combination(row: np.ndarray, labels: list[str]) -> str:
         for c, name in zip(row, labels, strict=True)
         if c
     )
-    return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text.removeprefix("+ ")
+    return f"-{text[2:]}" if text.startswith("-") else text[2:]
 
 
 def polynomials(k: int) -> tuple[list[str], np.ndarray]:
@@ -210,17 +220,20 @@ def polynomials(k: int) -> tuple[list[str], np.ndarray]:
     for degree in range(1, min(k, len(DEGREES) + 1)):
         row = [x**degree for x in points]
         for other in basis:
-            share = sum(a * b for a, b in zip(row, other, strict=True)) / sum(b * b for b in other)
-            row = [a - share * b for a, b in zip(row, other, strict=True)]
+            row = _orthogonal_to(row, other)
         basis.append(row)
     names = list(DEGREES[: len(basis) - 1])
     return names, np.array([_whole(row) for row in basis[1:]])
 
 
+def _orthogonal_to(row: list[Fraction], other: list[Fraction]) -> list[Fraction]:
+    products = [a * b for a, b in zip(row, other, strict=True)]
+    share = Fraction(sum(products)) / sum(b * b for b in other)
+    return [a - share * b for a, b in zip(row, other, strict=True)]
+
+
 def _whole(row: list[Fraction]) -> list[float]:
     """The row as whole numbers without a common divisor."""
-    from math import gcd
-
     factor = lcm(*(x.denominator for x in row))
     numbers = [int(x * factor) for x in row]
     return [n / gcd(*numbers) for n in numbers]

@@ -36,7 +36,8 @@ class ExactRlrt:
     Attributes
     ----------
     term : what was tested. statistic : the restricted likelihood ratio.
-    p_value : share of the draws at least as large as the statistic; std_error its Monte Carlo error.
+    p_value : share of the draws at least as large as the statistic; std_error its Monte Carlo
+        error.
     p_boundary : the even mixture of chi2_0 and chi2_1, for comparison; p_naive : chi2_1.
     draws : how many.
     """
@@ -68,9 +69,7 @@ def exact_rlrt(
     term = fit.design.random[0].slots[0].term.text
     null = fit_design(replace(fit.design, random=()), "REML")
     statistic = max(null.criterion - fit.criterion, 0.0)
-    drawn = null_distribution(
-        eigenvalues(fit), fit.df_resid, draws, np.random.default_rng(seed)
-    )
+    drawn = null_distribution(eigenvalues(fit), fit.df_resid, draws, np.random.default_rng(seed))
     p = float((drawn >= statistic).mean()) if statistic > 0.0 else 1.0
     return ExactRlrt(
         term=term,
@@ -85,7 +84,9 @@ def exact_rlrt(
 
 def _check(fit: Fit) -> None:
     if fit.method != "REML":
-        raise DesignError("The exact test is one of restricted likelihoods: fit with method='REML'.")
+        raise DesignError(
+            "The exact test is one of restricted likelihoods: fit with method='REML'."
+        )
     if fit.optimum.layout.residual is not None:
         raise DesignError("The exact test needs independent residuals with equal variances.")
     sizes = [f.z.shape[1] for f in fit.design.random]

@@ -1,4 +1,4 @@
-"""The terms of the fixed part: which columns are theirs, and a coding that does not depend on the user's.
+"""The terms of the fixed part: their columns, and a coding that is not the user's.
 
 Every factor is spanned by the indicators of all of its levels (the overparametrised model, theta),
 and from these the treatment coding is chosen (first level as reference, beta_t). A hypothesis
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,7 +161,7 @@ def _variable(name: str, columns: np.ndarray, state: Any) -> Variable:
 
 
 def _indicators(columns: np.ndarray) -> np.ndarray:
-    """Indicators (n, k) of a factor's levels; codings that are not yet such are told by their rows."""
+    """Indicators (n, k) of a factor's levels; other codings are told by their distinct rows."""
     plain = np.isin(columns, (0.0, 1.0)).all() and (columns.sum(axis=1) == 1.0).all()
     if plain:
         return columns[:, columns.any(axis=0)]
@@ -169,9 +169,7 @@ def _indicators(columns: np.ndarray) -> np.ndarray:
     return np.equal(codes.reshape(-1, 1), np.arange(codes.max() + 1)).astype(float)
 
 
-def _overfull(
-    term: Any, variables: dict[str, Variable], n: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _overfull(term: Any, variables: dict[str, Variable], n: int) -> tuple[np.ndarray, np.ndarray]:
     """All products of the columns of a term's expressions; which hold some factor's first level."""
     own = [variables[f.expr] for f in term.factors if f.expr in variables]
     columns, first = [], []
@@ -196,4 +194,4 @@ def _treatment(columns: np.ndarray, ends: np.ndarray, reference: np.ndarray) -> 
 
 
 def _pairs(ends: Sequence[int] | np.ndarray) -> list[tuple[int, int]]:
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))

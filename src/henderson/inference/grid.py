@@ -106,9 +106,7 @@ class Grid:
         return np.array(found) / total
 
 
-def reference_grid(
-    fit: Fit, targets: Sequence[str], at: Mapping[str, Any] | None = None
-) -> Grid:
+def reference_grid(fit: Fit, targets: Sequence[str], at: Mapping[str, Any] | None = None) -> Grid:
     """The grid of a fit.
 
     Parameters

@@ -1,7 +1,7 @@
 """The compact letter display: rows that share a letter do not differ significantly.
 
-Insert and absorb (Piepho 2004, J. Comput. Graph. Stat. 13): every significant pair splits the groups
-that hold both; groups within others are dropped.
+Insert and absorb (Piepho 2004, J. Comput. Graph. Stat. 13): every significant pair splits the
+groups that hold both; groups within others are dropped.
 """
 
 from __future__ import annotations
@@ -48,4 +48,6 @@ def letter_display(values: np.ndarray, different: Iterable[tuple[int, int]]) -> 
     rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     groups.sort(key=lambda g: sorted(rank[list(g)]))
     names = [ALPHABET[i % 26] + "'" * (i // 26) for i in range(len(groups))]
-    return ["".join(n for n, g in zip(names, groups, strict=True) if i in g) for i in range(len(values))]
+    return [
+        "".join(n for n, g in zip(names, groups, strict=True) if i in g) for i in range(len(values))
+    ]

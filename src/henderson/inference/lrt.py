@@ -39,7 +39,7 @@ class ModelComparison:
     Attributes
     ----------
     table : one row a model, by its number of parameters: model (its formula), npar, aic, bic, llf,
-        deviance (-2 llf), statistic (twice the gain in llf), df, p_value (chi-square) and p_boundary
+        deviance (-2 llf), statistic (twice the gain in llf), df, p_value (chi-square), p_boundary
         (which minds that variances cannot be negative; the same where no variance is tested).
     fits : as they were compared, after any refit.
     method : "REML" or "ML", the likelihood compared.

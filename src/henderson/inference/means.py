@@ -212,7 +212,10 @@ def linear_functions(fit: Fit, matrix: np.ndarray, ddf: str) -> pd.DataFrame:
         {
             "estimate": matrix @ fit.optimum.beta,
             "std_error": np.sqrt(variances),
-            "df": [method.joint(r[None])[0] if v > 0 else np.nan for r, v in zip(matrix, variances, strict=True)],
+            "df": [
+                method.joint(r[None])[0] if v > 0 else np.nan
+                for r, v in zip(matrix, variances, strict=True)
+            ],
         }
     )
 
@@ -220,9 +223,7 @@ def linear_functions(fit: Fit, matrix: np.ndarray, ddf: str) -> pd.DataFrame:
 # ---- what the table does not show
 
 
-def _notes(
-    fit: Fit, grid: Grid, weights: str, of: Sequence[str], by: Sequence[str]
-) -> list[str]:
+def _notes(fit: Fit, grid: Grid, weights: str, of: Sequence[str], by: Sequence[str]) -> list[str]:
     out = []
     averaged = [a.name for a in grid.averaged]
     if averaged:

@@ -1,8 +1,8 @@
 """Adjusting p-values and intervals for the number of tests in a family.
 
-Tukey: the studentised range of k means (Tukey 1953; Kramer 1956). Sidak, Bonferroni: as if the tests
-were independent, or whatever they are. Holm 1979 and Benjamini & Hochberg 1995: step by step, for
-which there are no intervals. Multivariate t: the largest |t| under the contrasts' own correlations
+Tukey: the studentised range of k means (Tukey 1953; Kramer 1956). Sidak, Bonferroni: as if the
+tests were independent, or whatever they are. Holm 1979 and Benjamini & Hochberg 1995: step by
+step, for which there are no intervals. Multivariate t: the largest |t| under the contrasts' own correlations
 (Hothorn, Bretz & Westfall 2008, Biometrical J. 50), exact whatever the balance.
 """
 
@@ -45,7 +45,7 @@ class Family:
 
 
 def check_adjustment(name: str, *, pairwise: bool) -> str:
-    """A known adjustment's name; Tukey's, which is for pairwise differences, becomes Sidak's elsewhere.
+    """A known adjustment's name; Tukey's, which is for pairs, becomes Sidak's elsewhere.
 
     Raises
     ------
@@ -62,14 +62,18 @@ def adjusted(family: Family, how: str) -> np.ndarray:
     if family.size == 1 or how == "none":
         return raw
     if how == "tukey":
-        return np.array([_tukey(t, family.means, v) for t, v in zip(family.statistics, family.df, strict=True)])
+        return np.array(
+            [_tukey(t, family.means, v) for t, v in zip(family.statistics, family.df, strict=True)]
+        )
     if how == "sidak":
         return np.asarray(-np.expm1(family.size * np.log1p(-raw)))
     if how == "bonferroni":
         return np.minimum(family.size * raw, 1.0)
     if how == "mvt":
         largest = _Largest.of(family.correlation)
-        return np.array([largest.tail(t, v) for t, v in zip(family.statistics, family.df, strict=True)])
+        return np.array(
+            [largest.tail(t, v) for t, v in zip(family.statistics, family.df, strict=True)]
+        )
     return _stepwise(raw, how)
 
 
@@ -134,8 +138,9 @@ def _tukey(t: float, means: int, df: float) -> float:
 
 @dataclass(frozen=True)
 class _Largest:
-    """The largest |t| of correlated t's: with estimates A u, u ~ N(0, I_r), it is the length of u times
-    max |A d|, d its direction. The length is integrated exactly, the direction by quasi-Monte Carlo.
+    """The largest |t| of correlated t's: with estimates A u, u ~ N(0, I_r), the length of u times
+    max |A d|, d its direction. The length is integrated exactly, the direction by quasi-Monte
+    Carlo.
 
     Parameters
     ----------

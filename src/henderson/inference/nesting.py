@@ -1,8 +1,8 @@
 """Whether one model is a special case of another: seen in column spaces, not in formulas.
 
-Fixed parts: span(X_small) within span(X_big). Random parts: V = I + sum_a s_a V_a is linear in the
-entries s of every Sigma, so the small model's V_a must lie in the span of the big one's; tr(V_a V_b)
-follows from the cross-tabulated products of the two z's. And they must do so with positive
+Fixed parts: span(X_small) within span(X_big). Random parts: V = I + sum_a s_a V_a is linear in
+the entries s of every Sigma, so the small model's V_a must lie in the span of the big one's;
+tr(V_a V_b) follows from the cross-tabulated products of the two z's. And they must do so with positive
 semidefinite Sigma: (1 | a) + (1 | a:b) is within (b | a), for instance.
 
 All in the engine's standard coordinates, in which rows are weighted and columns orthonormal.
@@ -30,7 +30,7 @@ LINEAR = ("us", "diag")
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry (i, j) of Sigma of a grouping factor (the caller's order), in standard coordinates."""
+    """Entry (i, j) of Sigma of a grouping factor (caller's order), in standard coordinates."""
 
     factor: int
     i: int
@@ -75,8 +75,8 @@ def check_same_data(fits: Sequence[Fit]) -> None:
         names = f"'{first.formula}' and '{fit.formula}'"
         if a.n != b.n:
             raise DesignError(
-                f"{names} were fitted to {a.n} and {b.n} rows. Missing values in a column that only "
-                "one of them uses are the usual reason: fit both to the same complete rows."
+                f"{names} were fitted to {a.n} and {b.n} rows. Missing values in a column that "
+                "only one of them uses are the usual reason: fit both to the same complete rows."
             )
         if not np.array_equal(a.y, b.y):
             raise DesignError(f"{names} have different responses, or rows in another order.")
@@ -144,9 +144,7 @@ def embed(small: Fit, big: Fit) -> Embedding:
 
 def _not_within(small: Fit, big: Fit, entry: Entry) -> DesignError:
     factor = small.design.random[entry.factor]
-    (term,) = [
-        s.term.text for s in factor.slots if s.columns.start <= entry.i < s.columns.stop
-    ]
+    (term,) = [s.term.text for s in factor.slots if s.columns.start <= entry.i < s.columns.stop]
     return DesignError(
         f"'{small.formula}' is not within '{big.formula}': {term} is no special case of the "
         "larger model's random terms. Compare such models with henderson.compare (AIC, BIC)."
@@ -229,7 +227,7 @@ def _check_positive(small: Fit, big: Fit, embedding: Embedding) -> None:
 
 
 def _rank_one(sizes: Sequence[int], entries: Sequence[Entry]) -> Iterator[tuple[int, np.ndarray]]:
-    """(factor, v) with Sigma = v v' that the entries allow: units, and sums and differences of two."""
+    """(factor, v), Sigma = v v' that the entries allow: units, sums and differences of two."""
     allowed = {(e.factor, e.i, e.j) for e in entries}
     for t, size in enumerate(sizes):
         units = np.eye(size)

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from henderson.inference.ranova import Ranova
 
 # Numbers whose unit is that of a log-likelihood.
-DECIMALS = {"aic": 2, "bic": 2, "llf": 2, "statistic_lr": 3, "delta": 2, "weight": 4, "bic_weight": 4}
+DECIMALS = {
+    "aic": 2,
+    "bic": 2,
+    "llf": 2,
+    "statistic_lr": 3,
+    "delta": 2,
+    "weight": 4,
+    "bic_weight": 4,
+}
 TYPE_WORDS = {1: "I", 2: "II", 3: "III"}
 
 
@@ -182,8 +190,14 @@ def contrasts_text(result: Contrasts) -> str:
         "upper": f"upper {100 * result.level:g}%",
     }
     lines = _parted(result.frame, result.by, headings, 1)
-    tests = len(result.frame) // max(len(result.frame.groupby(list(result.by))), 1) if result.by else len(result.frame)
-    return "\n".join([*lines, ddf_line(result.ddf), *footer([*_adjustment(result, tests), *result.notes])])
+    tests = (
+        len(result.frame) // max(len(result.frame.groupby(list(result.by))), 1)
+        if result.by
+        else len(result.frame)
+    )
+    return "\n".join(
+        [*lines, ddf_line(result.ddf), *footer([*_adjustment(result, tests), *result.notes])]
+    )
 
 
 ADJUSTMENT_WORDS = {

@@ -56,7 +56,7 @@ class Ranova:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the left-hand side of a random term: its name, variables and columns of the slot."""
+    """One part of a random term's left-hand side: its name, variables and columns of the slot."""
 
     name: str
     variables: frozenset[str]
@@ -77,7 +77,9 @@ def ranova(fit: Fit) -> Ranova:
     rows = [(NONE, fit.npar, fit.llf, fit.aic, *(np.nan,) * 4)]
     for label, design in reduced_designs(fit.design):
         small = fit_design(design, fit.method)
-        rows.append((label, small.npar, small.llf, small.aic, *_numbers(likelihood_ratio(small, fit))))
+        rows.append(
+            (label, small.npar, small.llf, small.aic, *_numbers(likelihood_ratio(small, fit)))
+        )
     return Ranova(pd.DataFrame(rows, columns=list(COLUMNS)), fit.method)
 
 
@@ -154,7 +156,9 @@ def _plain_parts(names: Sequence[str], variables: Sequence[str]) -> list[Part]:
     return out
 
 
-def _with_columns(factor: RandomFactor, place: int, columns: np.ndarray) -> tuple[RandomFactor, ...]:
+def _with_columns(
+    factor: RandomFactor, place: int, columns: np.ndarray
+) -> tuple[RandomFactor, ...]:
     """The factor with other columns for one of its terms; no factor if nothing is left of it."""
     old = factor.slots[place]
     parts, slots, end = [], [], 0

@@ -1,0 +1,82 @@
+"""Matplotlib figures as inline SVG that a page can hold many of."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG with a title and a description for those who do not see it.
+
+    name : unique on the page; its ids begin with it.
+    """
+
+    name: str
+    title: str
+    description: str
+    svg: str
+
+
+def picture(figure: Figure, name: str, title: str, description: str) -> Picture:
+    """Draw a figure to inline SVG. Text stays text, so that it can be searched and read aloud."""
+    import matplotlib as mpl
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return Picture(name, title, description, _inline(stream.getvalue(), name, title, description))
+
+
+def _inline(svg: str, name: str, title: str, description: str) -> str:
+    """The bare <svg> element: ids of its own, fluid width, a title and a description."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\b(d|x|y|x1|x2|y1|y2|transform)="([^"]*)"', _rounded, svg)
+    svg = _own_ids(svg, name)
+    svg, rules = _shared_styles(svg, name)
+    head = svg[: svg.index(">") + 1]
+    opened = re.sub(r'\s(width|height)="[^"]*"', "", head, count=2)
+    label = f'role="img" aria-labelledby="{name}-t {name}-d" class="figure"'
+    opened = opened.replace("<svg", f"<svg {label}", 1)
+    words = (
+        f'<title id="{name}-t">{escape(title)}</title>'
+        f'<desc id="{name}-d">{escape(description)}</desc>'
+    )
+    return opened + words + f"<style>{rules}</style>" + svg[len(head) :]
+
+
+def _own_ids(svg: str, name: str) -> str:
+    """Ids that no other figure of the page has, short ones (every point of a plot names one), and
+    only where something refers to them."""
+    used = dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    short = {old: f"{name}i{number}" for number, old in enumerate(used)}
+    keep = lambda m: f' id="{short[m[1]]}"' if m[1] in short else ""  # noqa: E731
+    svg = re.sub(r'\sid="([^"]+)"', keep, svg)
+    return re.sub(r"#([\w.-]+)(?=[\")])", lambda m: f"#{short.get(m[1], m[1])}", svg)
+
+
+def _shared_styles(svg: str, name: str) -> tuple[str, str]:
+    """Style attributes as classes, each written once: most points of a plot look alike."""
+    classes: dict[str, str] = {}
+
+    def swap(style: re.Match[str]) -> str:
+        label = classes.setdefault(style[1], f"{name}s{len(classes)}")
+        return f'class="{label}"'
+
+    svg = re.sub(r'style="([^"]*)"', swap, svg)
+    return svg, "".join(f".{label}{{{style}}}" for style, label in classes.items())
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point: half the size, and nothing that an eye can see."""
+    name, value = attribute.groups()
+    short = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
+    return f'{name}="{short}"'
