@@ -49,8 +49,8 @@ def main_row(r: Result) -> list[str]:
 
 def one_line(r: Result) -> str:
     """How a case went, for those who wait for the tables."""
-    theirs = f", {r.case.against} {shown(r.theirs)} s" if r.theirs else ""
-    return f"{r.case.name}: ours {shown(r.ours)} s{theirs}"
+    sides = [r.ours, *([r.theirs] if r.theirs else []), *r.peers]
+    return f"{r.case.name}: " + ", ".join(f"{s.name} {shown(s)}" for s in sides)
 
 
 def shown(side: Side) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 import columns
 import layout
 import machine
+import startup
 from cases import ALL_PEERS, CASES, Case
 from results import Result, Side, missed
 from worker import Limits, Reply, Worker
@@ -31,7 +32,7 @@ from worker import Limits, Reply, Worker
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 # A side whose answers to one case have taken this share of the limit is not asked again.
-PATIENCE = 0.25
+PATIENCE = 0.1
 # Megabytes to bytes that may be mapped: libraries map more than they use.
 MAPPED = 2**20
 
@@ -203,6 +204,7 @@ def report(results: list[Result], versions: dict[str, str], setup: Setup, load: 
         "\n".join(layout.df_lines(results)),
         peers and "The Python peers: CPU s (times ours; criterion, theirs - ours)\n\n" + peers,
         "Targets\n\n" + layout.targets_table(results),
+        startup.describe(),
         f"{len(missed(results))} missed." if missed(results) else "None missed.",
         slow_blas(versions),
     ]

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from henderson.errors import HendersonError as HendersonError
     from henderson.errors import HendersonWarning as HendersonWarning
     from henderson.errors import Note as Note
+    from henderson.inference.bootstrap_lrt import bootstrap_lrt as bootstrap_lrt
     from henderson.inference.lrt import anova as anova
+    from henderson.inference.many_responses import lmm_many as lmm_many
     from henderson.inference.measures import compare as compare
+    from henderson.inference.power import power as power
     from henderson.interop.statsmodels import mixedlm as mixedlm
     from henderson.model import lm as lm
     from henderson.model import lmm as lmm
     from henderson.seven import approaches as approaches
+    from henderson.simulation import simulate as simulate
     from henderson.versions import show_versions as show_versions
 
 __version__ = "0.1.0"
@@ -44,13 +48,17 @@ _PUBLIC = {
     "Note": "henderson.errors",
     "anova": "henderson.inference.lrt",
     "approaches": "henderson.seven",
+    "bootstrap_lrt": "henderson.inference.bootstrap_lrt",
     "compare": "henderson.inference.measures",
     "datasets": "henderson.data.bundled",
     "lm": "henderson.model",
     "lmm": "henderson.model",
+    "lmm_many": "henderson.inference.many_responses",
     "load_dataset": "henderson.data.bundled",
     "mixedlm": "henderson.interop.statsmodels",
+    "power": "henderson.inference.power",
     "show_versions": "henderson.versions",
+    "simulate": "henderson.simulation",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -22,11 +22,14 @@ from henderson.verdicts import notes
 
 if TYPE_CHECKING:
     from henderson.inference.anova import Anova
+    from henderson.inference.bootstrap import Bootstrap
     from henderson.inference.caic import CAic
     from henderson.inference.exact_rlrt import ExactRlrt
     from henderson.inference.means import Means
     from henderson.inference.measures import R2, Icc
+    from henderson.inference.profile import Profile
     from henderson.inference.ranova import Ranova
+    from henderson.inference.robust import RobustCovariance
     from henderson.inference.wald import TestResult
     from henderson.plots import Plots
     from henderson.tables.equation import Equation
@@ -180,7 +183,8 @@ class Fit:
     @property
     def npar(self) -> int:
         """Fixed effects, covariance parameters and the residual variance."""
-        free = sum(term.structure.n_parameters for _, term in self.optimum.layout.terms)
+        layout = self.optimum.layout
+        free = sum(term.structure.n_parameters for _, term in layout.terms) + layout.n_residual
         return self.design.p + free + 1
 
     @property
@@ -223,7 +227,11 @@ class Fit:
         newdata: Any = None,
         random: str = "all",
         new_levels: Literal["population", "error"] = "population",
-    ) -> pd.Series:
+        *,
+        interval: Literal["confidence", "prediction"] | None = None,
+        level: float = 0.95,
+        ddf: Literal["satterthwaite", "residual", "normal"] = "satterthwaite",
+    ) -> pd.Series | pd.DataFrame:
         """Predictions for the rows of `newdata` (or the fitted rows).
 
         Parameters
@@ -231,10 +239,35 @@ class Fit:
         random : "all" random effects, "none" (the population), or some terms, `"(1 | g)"`.
         new_levels : what to do with a level that the fit has not seen: predict the "population",
             or raise an "error".
+        interval : "confidence", for what is predicted; "prediction", for a new response, whose
+            residual and whose random effects left out of `random` (or of unseen levels) vary too;
+            new rows have weight one. The result is then a frame: predicted, std_error, lower,
+            upper, from the joint covariance of fixed and random effects.
+        level, ddf : of the interval.
         """
+        if interval is not None:
+            from henderson.inference.prediction_intervals import predict_interval
+
+            return predict_interval(self, newdata, random, new_levels, interval, level, ddf)
         from henderson.prediction import predict
 
         return predict(self, newdata, random, new_levels)
+
+    def simulate(
+        self,
+        nsim: int = 1,
+        seed: int | np.random.Generator | None = None,
+        random: Literal["new", "conditional"] = "new",
+    ) -> pd.DataFrame:
+        """Responses (n, nsim) drawn from the fit.
+
+        Parameters
+        ----------
+        random : "new" random effects in every draw, or "conditional" on the predicted ones.
+        """
+        from henderson.simulation import simulate_fit
+
+        return simulate_fit(self, nsim, seed, random)
 
     # -- inference ---------------------------------------------------------------------------
 
@@ -265,6 +298,69 @@ class Fit:
         from henderson.inference.wald import wald_interval
 
         return wald_interval(self, level, ddf)
+
+    def confint(
+        self,
+        method: Literal["wald", "profile", "bootstrap"] = "wald",
+        level: float = 0.95,
+        which: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Intervals (columns lower, upper) of the parameters.
+
+        Parameters
+        ----------
+        method : "wald", of the fixed effects; "profile" (likelihood) or "bootstrap", of standard
+            deviations, correlations, sigma and fixed effects.
+        which : names of parameters; "profile" also takes kinds ("fixed", "sd", "cor", "sigma").
+        options : `ddf` for "wald"; n, seed, kind, workers, cluster and `interval` ("percentile",
+            "basic", "normal", "bca") for "bootstrap".
+        """
+        from henderson.inference.confint import confint
+
+        return confint(self, method, level, which, options)
+
+    def profile(self, which: str | Sequence[str] | None = None) -> Profile:
+        """Profile likelihood (ML) of the parameters: zeta curves, and exact limits."""
+        from henderson.inference.profile import profile
+
+        return profile(self, which)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        seed: int | np.random.Generator | None = None,
+        kind: Literal["parametric", "residual", "case"] = "parametric",
+        workers: int = 1,
+        cluster: Any = None,
+    ) -> Bootstrap:
+        """Estimates of n bootstrap replicates; they depend on the seed, not on the workers.
+
+        Parameters
+        ----------
+        kind : "parametric", responses drawn from the fit; "residual", from its predicted effects
+            and residuals, stretched to the estimated variances; "case", whole clusters of rows.
+        workers : threads for models with one grouping factor, processes for others.
+        cluster : for "case", if not the outermost grouping factor: a column or labels.
+        """
+        from henderson.inference.bootstrap import bootstrap
+
+        return bootstrap(self, n, seed, kind, workers, cluster)
+
+    def cov_robust(
+        self, kind: Literal["CR0", "CR1", "CR2", "CR3"] = "CR2", cluster: Any = None
+    ) -> RobustCovariance:
+        """Cluster-robust covariance of the fixed effects, with degrees of freedom.
+
+        Parameters
+        ----------
+        cluster : if not the outermost grouping factor, a column or labels; clusters must hold whole
+            levels of every grouping factor.
+        """
+        from henderson.inference.robust import cov_robust
+
+        return cov_robust(self, kind, cluster)
 
     def test(self, hypothesis: Any, ddf: Ddf = "satterthwaite") -> TestResult:
         """t- or F-test of linear hypotheses: `"edu"`, `"a - b = 0"`, several, or a matrix."""

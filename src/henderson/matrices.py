@@ -32,11 +32,17 @@ def random_covariance(fit: Fit) -> pd.DataFrame:
 def residual_covariance(fit: Fit, rows: Any) -> pd.DataFrame:
     """R (r, r) of some rows; see `Fit.R`."""
     where = row_positions(fit, rows)
-    variances = fit.scale * np.ones(len(where))
+    layout = fit.optimum.layout
+    if layout.residual is None:
+        values = np.eye(len(where))
+    else:
+        phi = layout.residual_part(fit.optimum.at.phi)
+        values = layout.residual.bind(where[None]).value(phi)[0]
     if fit.design.weights is not None:
-        variances = variances / fit.design.weights[where]
+        sd = 1.0 / np.sqrt(fit.design.weights[where])
+        values = values * np.outer(sd, sd)
     index = fit.design.index[where]
-    return pd.DataFrame(np.diag(variances), index=index, columns=index)
+    return pd.DataFrame(fit.scale * values, index=index, columns=index)
 
 
 def implied_covariance(fit: Fit, rows: Any) -> pd.DataFrame:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from henderson.covariance import make_structure
+from henderson.covariance.residual.build import residual_model
 from henderson.design import Design, RandomFactor, build
+from henderson.design.residual import refuse_weights
 from henderson.engine.optimise import optimise
 from henderson.engine.problem import Grouping, Standard, Term, standardise
 from henderson.errors import FitError, FormulaError
 from henderson.fit import Fit
+from henderson.formula.structures import CorrelationLike, VarianceLike, residual_terms
 
 Method = Literal["REML", "ML"]
+MOST_ITERATIONS = 100
 
 
 def lmm(
@@ -24,6 +29,8 @@ def lmm(
     weights: Any = None,
     offset: Any = None,
     subset: Any = None,
+    correlation: CorrelationLike = None,
+    variance: VarianceLike = None,
     context: dict[str, Any] | None = None,
 ) -> Fit:
     """Fit a linear mixed model.
@@ -37,6 +44,9 @@ def lmm(
     weights : column name or array (n,), positive: the residual variance of a row is sigma^2 / w.
     offset : column name or array (n,): a term with coefficient one.
     subset : boolean array (n,) or a pandas query such as `"age > 10"`.
+    correlation : of the residuals within groups: `"ar1(time | subject)"`, `"cs(1 | subject)"`,
+        `"exp(x + y | field, nugget=True)"`, or the object, `henderson.structures.ar1(...)`.
+    variance : of the residuals: `"ident(sex)"`, `"power(fitted)"`, a product of such.
     context : names that the formula may use beside the columns.
 
     Returns
@@ -55,7 +65,17 @@ def lmm(
     >>> round(float(fit.params["edu"]), 6)
     0.131193
     """
-    design = build(formula, data, weights=weights, offset=offset, subset=subset, context=context)
+    residual = residual_terms(correlation, variance)
+    refuse_weights(residual, weights)
+    design = build(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        subset=subset,
+        context=context,
+        residual=residual or None,
+    )
     if not design.random:
         raise FormulaError(
             f"'{formula}' has no random term such as (1 | group): add one, or use henderson.lm."
@@ -71,15 +91,28 @@ def lm(
     weights: Any = None,
     offset: Any = None,
     subset: Any = None,
+    correlation: CorrelationLike = None,
+    variance: VarianceLike = None,
     context: dict[str, Any] | None = None,
 ) -> Fit:
     """Fit a linear model without random effects; the result has the same verbs as `lmm`'s.
 
     With `method="REML"` sigma^2 is SSE / (n - p), as ordinary least squares has it, and `llf` is
     the restricted log-likelihood; with `"ML"` sigma^2 is SSE / n and `llf` the one that R's `lm`
-    and statsmodels' `OLS` print. Parameters and errors as in `lmm`.
+    and statsmodels' `OLS` print. With `correlation` or `variance` it is generalised least squares,
+    as R's `gls`. Parameters and errors as in `lmm`.
     """
-    design = build(formula, data, weights=weights, offset=offset, subset=subset, context=context)
+    residual = residual_terms(correlation, variance)
+    refuse_weights(residual, weights)
+    design = build(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        subset=subset,
+        context=context,
+        residual=residual or None,
+    )
     if design.random:
         terms = ", ".join(t.text for t in design.formula.random)
         raise FormulaError(f"henderson.lm takes no random terms ({terms}): use henderson.lmm.")
@@ -94,13 +127,42 @@ def fit_design(design: Design, method: Method, start: np.ndarray | None = None) 
             f"REML needs more rows ({design.n}) than fixed effects ({design.p}): "
             "drop fixed effects or add rows."
         )
-    return Fit(design=design, optimum=optimise(problem(design), reml, start))
+    if design.residual is not None and design.residual.terms.of_fitted:
+        return _iterated(design, reml)
+    return _once(design, reml, start)
+
+
+def _once(design: Design, reml: bool, start: np.ndarray | None = None) -> Fit:
+    residual = None if design.residual is None else residual_model(design.residual)
+    return Fit(design=design, optimum=optimise(problem(design), reml, start, residual))
+
+
+def _iterated(design: Design, reml: bool) -> Fit:
+    """Alternate between fitted values and the variance that depends on them, as nlme does.
+
+    Raises
+    ------
+    FitError : the two do not settle.
+    """
+    plain = design.residual
+    assert plain is not None
+    fit = _once(replace(design, residual=None), reml)
+    last = np.inf
+    for _ in range(MOST_ITERATIONS):
+        start = None if fit.design.residual is None else fit.optimum.at.phi
+        with_fitted = plain.with_fitted(fit.fittedvalues.to_numpy())
+        fit = _once(replace(design, residual=with_fitted), reml, start)
+        if abs(fit.criterion - last) < 1e-9 * (1.0 + abs(fit.criterion)):
+            return fit
+        last = fit.criterion
+    raise FitError(
+        "The fitted values and the variance that depends on them do not settle: use a variance "
+        "function of a covariate, such as variance='power(x)'."
+    )
 
 
 def refit(fit: Fit, y: Any) -> Fit:
     """The same model for another response (n,), started from this fit's optimum."""
-    from dataclasses import replace
-
     response = np.asarray(y, dtype=float)
     if response.shape != (fit.design.n,):
         raise FitError(
@@ -119,7 +181,10 @@ def problem(design: Design) -> Standard:
 
 def _grouping(factor: RandomFactor) -> Grouping:
     terms = tuple(
-        Term(slot.columns, make_structure(slot.term.structure, len(slot.names)))
+        Term(
+            slot.columns,
+            make_structure(slot.term.structure, len(slot.names), slot.positions, slot.strata),
+        )
         for slot in factor.slots
     )
     return Grouping(factor.codes, len(factor.levels), factor.z, terms)

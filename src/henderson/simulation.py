@@ -23,7 +23,7 @@ RANDOM = ("new", "conditional")
 
 @dataclass(frozen=True)
 class Effects:
-    """The random effects of a factor: `codes` (n,), `z` (n, K), `root` R (K, K), Cov(b_j) = R R'."""
+    """The random effects of a factor: `codes` (n,), `z` (n, K), `root` R with Cov(b_j) = R R'."""
 
     codes: np.ndarray
     n_levels: int
@@ -113,7 +113,8 @@ def simulate(
     sd : standard deviations of independent random effects: `{"group": 2.0}` for one effect,
         `{"group": {"Intercept": 2.0, "x": 0.5}}` or `{"group": [2.0, 0.5]}` for several; a number
         where the model has one random effect.
-    cov : instead of `sd` for some or all groups, covariance matrices: `{"group": [[4, 1], [1, 1]]}`.
+    cov : instead of `sd` for some or all groups, covariance matrices:
+        `{"group": [[4, 1], [1, 1]]}`.
 
     Raises
     ------
@@ -226,7 +227,8 @@ def _by_group(given: Any, factors: tuple[RandomFactor, ...], word: str) -> dict[
     if not isinstance(given, Mapping):
         if len(names) == 1:
             return {names[0]: given}
-        raise DesignError(f"{word} is a mapping from groups: {{'{names[0] if names else 'g'}': ...}}.")
+        example = names[0] if names else "g"
+        raise DesignError(f"{word} is a mapping from groups: {{'{example}': ...}}.")
     unknown = [k for k in given if k not in names]
     if unknown:
         raise DesignError(

@@ -151,8 +151,8 @@ def test_numbers_made_factors_and_truth_values_have_levels() -> None:
 def test_interactions_with_what_is_averaged_over_are_said() -> None:
     text = str(hd.lmm("y ~ a * b + (1 | g)", unbalanced()).emmeans("a"))
     assert "Averaged over the levels of b (equal weights)." in text
-    assert "a interact with what was averaged over" in text
-    assert "averages" not in str(hd.lmm("y ~ a + b + (1 | g)", unbalanced()).emmeans("a"))
+    assert "Interactions of a with what was averaged over" in text
+    assert "hidden" not in str(hd.lmm("y ~ a + b + (1 | g)", unbalanced()).emmeans("a"))
 
 
 def test_cells_that_do_not_occur_are_missing_and_their_means_too() -> None:
@@ -286,7 +286,7 @@ def test_adjustments_are_ordered_and_keep_the_order_of_the_tests(t: list[float])
 
 @pytest.mark.parametrize("adjust", ["tukey", "sidak", "bonferroni", "mvt", "none"])
 def test_a_limit_touches_zero_exactly_where_p_is_one_minus_the_level(adjust: str) -> None:
-    means = hd.lmm("y ~ a + (1 | g)", unbalanced()).emmeans("a")
+    means = hd.lm("y ~ a", unbalanced().iloc[:25]).emmeans("a")
     found = means.contrast("pairwise", adjust=adjust).frame
     (at, *_) = found.index[(found["p_value"] > 1e-9) & (found["p_value"] < 0.9)]
     p = found["p_value"][at]

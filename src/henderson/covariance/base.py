@@ -13,6 +13,7 @@ name in `correlated.KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Literal, Protocol, TypeVar
@@ -170,6 +171,7 @@ def make_structure(
     return Strata(one, strata)
 
 
+@cache
 def _load() -> None:
     """Import the files of this folder, which register themselves."""
     package = import_module("henderson.covariance")

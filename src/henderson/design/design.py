@@ -16,8 +16,10 @@ from henderson.design.evaluate import Spec, fit_expression
 from henderson.design.fixed import FixedDesign, fixed_design
 from henderson.design.frame import ModelFrame, model_frame, read_columns, refuse_infinite
 from henderson.design.random import RandomFactor, random_design
+from henderson.design.residual import ResidualDesign, residual_design
 from henderson.errors import DataError, DesignError
 from henderson.formula import Formula, parse
+from henderson.formula.residual_terms import ResidualTerms
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Design:
     offset : (n,) term with coefficient one, or None.
     weights : (n,) or None; var = sigma^2 / weights.
     offset_specs : how the offset is made for new rows.
+    residual : the structure of the residuals on these rows; None if they are independent.
     """
 
     formula: Formula
@@ -61,6 +64,7 @@ class Design:
     offset: np.ndarray | None = None
     weights: np.ndarray | None = None
     offset_specs: tuple[Spec | None, ...] = field(default=())
+    residual: ResidualDesign | None = None
 
     @property
     def n(self) -> int:
@@ -162,6 +166,7 @@ def build(
     subset: Any = None,
     context: Mapping[str, Any] | None = None,
     trusted: bool = True,
+    residual: ResidualTerms | None = None,
 ) -> Design:
     """Evaluate a formula on data.
 
@@ -174,6 +179,7 @@ def build(
         seen otherwise.
     trusted : False, for a formula from a stranger: only `formula.FUNCTIONS` may be called, and
         attributes are refused.
+    residual : the residuals' correlation and variance functions.
 
     Raises
     ------
@@ -181,7 +187,10 @@ def build(
     """
     extra = dict(context or {})
     formula = parse(formula, frozenset(extra))
-    frame = model_frame(formula, data, weights, offset, subset, context=extra, trusted=trusted)
+    also = () if residual is None else residual.columns
+    frame = model_frame(
+        formula, data, weights, offset, subset, context=extra, trusted=trusted, also=also
+    )
     columns = Columns(frame.data)
     y = _response(formula.response, columns, extra)
     specs, total = _offset(formula, offset, frame, columns, extra)
@@ -195,6 +204,7 @@ def build(
         offset=total,
         weights=frame.weights,
         offset_specs=specs,
+        residual=None if residual is None else residual_design(residual, columns, extra),
     )
 
 

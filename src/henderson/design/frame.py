@@ -60,8 +60,9 @@ def model_frame(
     *,
     context: Mapping[str, Any] | None = None,
     trusted: bool = True,
+    also: Iterable[str] = (),
 ) -> ModelFrame:
-    """Keep the complete rows of the columns that `formula` needs.
+    """Keep the complete rows of the columns that `formula` needs, and of those in `also`.
 
     Parameters
     ----------
@@ -84,11 +85,19 @@ def model_frame(
     extra = [v for v in given.values() if isinstance(v, str)]
     extra += names(subset).variables if isinstance(subset, str) else ()
     table, needed = _read(
-        data, extra, lambda have: required_columns(formula, have, context or {}, trusted)
+        data,
+        extra,
+        lambda have: _with(required_columns(formula, have, context or {}, trusted), also, have),
     )
     by_row = {name: _by_row(table, value, name) for name, value in given.items()}
     columns = {name: _column(table, name) for name in needed}
     return _keep(table, columns, by_row, _subset(table, subset))
+
+
+def _with(needed: tuple[str, ...], also: Iterable[str], have: Iterable[Any]) -> tuple[str, ...]:
+    """The columns needed and those of `also` that the table has (the others may be constants)."""
+    known = set(have)
+    return tuple(dict.fromkeys([*needed, *(name for name in also if name in known)]))
 
 
 def read_columns(data: Any, needed: Iterable[str]) -> pd.DataFrame:

@@ -177,9 +177,7 @@ def bootstrap(
     return result
 
 
-def _result(
-    fit: Fit, shared: Shared, blocks: list[Block], kind: str, cluster: Any
-) -> Bootstrap:
+def _result(fit: Fit, shared: Shared, blocks: list[Block], kind: str, cluster: Any) -> Bootstrap:
     sigma2 = np.concatenate([b.sigma2 for b in blocks])
     sigmas = tuple(np.concatenate(parts) for parts in zip(*(b.sigmas for b in blocks), strict=True))
     return Bootstrap(

@@ -103,9 +103,7 @@ def bootstrap_lrt(
     observed = small.criterion - big.criterion
     shared = shared_of(small), shared_of(big)
     threaded = all(s.compiled or not s.groupings for s in shared)
-    task = _Task(
-        *shared, process_of(small), observed - test.statistic, workers if threaded else 1
-    )
+    task = _Task(*shared, process_of(small), observed - test.statistic, workers if threaded else 1)
     blocks = run_blocks(task, nsim, small.nobs, seed, 1 if threaded else workers)
     values = np.concatenate(list(blocks))
     null = np.maximum(values[np.isfinite(values)], 0.0)

@@ -43,14 +43,14 @@ class _Block:
 
 def boundary_p(small: Fit, big: Fit, embedding: Embedding, statistic: float, df: int) -> float:
     """The p-value of a likelihood ratio that minds the boundary; NaN if its law is unknown."""
-    if embedding.extra or big.optimum.layout.residual is not None:
+    if embedding.extra:
         return np.nan
     blocks = _blocks(small, big, embedding)
     cones = [r for block in blocks for r in block.cones]
     free = df - sum(r * (r + 1) // 2 for r in cones)
-    if free < 0:
-        return np.nan
     needs_metric = bool(cones) and cones != [1]
+    if free < 0 or (needs_metric and big.optimum.layout.residual is not None):
+        return np.nan
     metric = _metric(small, big, embedding, blocks) if needs_metric else None
     return cone_tail(statistic, cones, metric, free)
 

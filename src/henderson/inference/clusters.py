@@ -73,7 +73,7 @@ def _given(fit: Fit, cluster: Any) -> Factor:
         if cluster not in data.columns:
             raise DesignError(
                 f"'{cluster}' is neither a grouping factor nor a column of the model "
-                f"({', '.join(map(str, data.columns))}): give its values, cluster=data['{cluster}']."
+                f"({', '.join(map(str, data.columns))}): give its values, one a row."
             )
         values = data[cluster].to_numpy()
     else:

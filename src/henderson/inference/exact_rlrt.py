@@ -36,8 +36,8 @@ class ExactRlrt:
     Attributes
     ----------
     term : what was tested. statistic : the restricted likelihood ratio.
-    p_value : share of the draws at least as large as the statistic; std_error its Monte Carlo
-        error.
+    p_value : share of the draws, and the statistic with them, that are at least as large;
+        std_error its Monte Carlo error.
     p_boundary : the even mixture of chi2_0 and chi2_1, for comparison; p_naive : chi2_1.
     draws : how many.
     """
@@ -70,7 +70,7 @@ def exact_rlrt(
     null = fit_design(replace(fit.design, random=()), "REML")
     statistic = max(null.criterion - fit.criterion, 0.0)
     drawn = null_distribution(eigenvalues(fit), fit.df_resid, draws, np.random.default_rng(seed))
-    p = float((drawn >= statistic).mean()) if statistic > 0.0 else 1.0
+    p = float(((drawn >= statistic).sum() + 1) / (draws + 1))
     return ExactRlrt(
         term=term,
         statistic=statistic,

@@ -94,7 +94,7 @@ def fixed_terms(design: Design) -> FixedTerms:
     fixed = design.fixed
     formula, variables = _variables(fixed.spec, Columns(design.frame.data, fixed.spec.levels))
     parts = [_overfull(term, variables, design.n) for term in formula]
-    columns = np.column_stack([part for part, _ in parts] or [np.zeros((design.n, 0))])
+    columns = np.vstack([part.T for part, _ in parts] or [np.zeros((0, design.n))]).T
     ends = np.cumsum([0, *(part.shape[1] for part, _ in parts)])
     reference = np.concatenate([np.zeros(0, dtype=bool), *(first for _, first in parts)])
     kept = _treatment(columns, ends, reference)
@@ -177,7 +177,7 @@ def _overfull(term: Any, variables: dict[str, Variable], n: int) -> tuple[np.nda
         values = (v.columns[:, j] for v, j in zip(own, at, strict=True))
         columns.append(reduce(np.multiply, values, np.ones(n)))
         first.append(any(v.is_factor and j == 0 for v, j in zip(own, at, strict=True)))
-    return np.column_stack(columns), np.array(first)
+    return np.array(columns).T, np.array(first)
 
 
 def _treatment(columns: np.ndarray, ends: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from henderson.errors import DesignError
 from henderson.inference.boundary import boundary_p
 from henderson.inference.chibar import chi2_tail
 from henderson.inference.nesting import check_same_data, embed, outside_columns, same_fixed_part
+from henderson.inference.residual_nesting import residual_remark
 from henderson.model import fit_design
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ class ModelComparison:
 
 @dataclass(frozen=True)
 class LikelihoodRatio:
-    """The test of a small model within a big one. p_boundary is NaN where its law is not known."""
+    """The test of a small model within a big one. p_boundary is NaN where its law is not known;
+    `remark` says what of the nesting was not checked."""
 
     statistic: float
     df: int
     p_value: float
     p_boundary: float
+    remark: str | None = None
 
 
 def anova(*fits: Fit, refit: bool | None = None) -> ModelComparison:
@@ -153,6 +156,7 @@ def likelihood_ratio(small: Fit, big: Fit) -> LikelihoodRatio:
             f"'{small.formula}' is not within '{big.formula}': the larger model does not span "
             f"{', '.join(lost)}. Compare such models with henderson.compare (AIC, BIC)."
         )
+    remark = residual_remark(small, big)
     embedding = embed(small, big)
     df = big.npar - small.npar
     if df == 0:
@@ -167,7 +171,7 @@ def likelihood_ratio(small: Fit, big: Fit) -> LikelihoodRatio:
         )
     statistic = max(statistic, 0.0)
     p_boundary = boundary_p(small, big, embedding, statistic, df)
-    return LikelihoodRatio(statistic, df, chi2_tail(statistic, df), p_boundary)
+    return LikelihoodRatio(statistic, df, chi2_tail(statistic, df), p_boundary, remark)
 
 
 def _basis_free(fit: Fit) -> float:
@@ -191,11 +195,13 @@ def _table(fits: Sequence[Fit], tests: Sequence[LikelihoodRatio]) -> pd.DataFram
 
 
 def _remarks(tests: Sequence[LikelihoodRatio]) -> list[str]:
+    trusted = [t.remark for t in tests if t.remark]
     if any(np.isnan(t.p_boundary) for t in tests):
-        return ["Where p_boundary is missing its law is not known; p_value may be too large."]
+        return [*trusted, "Where p_boundary is missing its law is not known; p_value may be too large."]
     if any(t.p_boundary != t.p_value for t in tests):
         return [
+            *trusted,
             "Pr(bound) minds that variances cannot be negative (mixture of chi-squares); "
             "Pr(>Chisq) does not, and is too large where a variance is tested."
         ]
-    return []
+    return trusted

@@ -234,8 +234,7 @@ def _notes(fit: Fit, grid: Grid, weights: str, of: Sequence[str], by: Sequence[s
     meeting = _interacting(fit, (*of, *by), averaged)
     if meeting:
         out.append(
-            f"{', '.join(meeting)} interact with what was averaged over: "
-            "the averages may hide that they differ."
+            f"Interactions of {', '.join(meeting)} with what was averaged over may be hidden."
         )
     scale = response_scale(fit.design)
     if scale:

@@ -27,7 +27,8 @@ class Variances:
     """Where the variance of the response comes from, averaged over the rows.
 
     fixed : variance of X beta. random : mean of z'Sigma z by grouping factor.
-    residual : sigma^2, that of a row of weight one.
+    residual : sigma^2, that of a row of weight one, times the mean of a variance function if
+        the model has one.
     """
 
     fixed: float
@@ -116,7 +117,17 @@ def variances(fit: Fit) -> Variances:
     x = fit.design.X
     # Divided by n - 1, as R's var has it; centred first, so that a constant varies by nothing.
     fixed = float(np.sum(((x - x.mean(axis=0)) @ fit.optimum.beta) ** 2) / (fit.nobs - 1))
-    return Variances(fixed, random, fit.scale)
+    return Variances(fixed, random, fit.scale * _residual_share(fit))
+
+
+def _residual_share(fit: Fit) -> float:
+    """The mean over rows of the residual variance relative to sigma^2, weights apart."""
+    layout = fit.optimum.layout
+    if layout.residual is None:
+        return 1.0
+    each_row = np.arange(fit.nobs)[:, None]
+    phi = layout.residual_part(fit.optimum.at.phi)
+    return float(layout.residual.bind(each_row).value(phi).mean())
 
 
 def r2(fit: Fit) -> R2:

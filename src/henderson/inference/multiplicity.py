@@ -2,8 +2,8 @@
 
 Tukey: the studentised range of k means (Tukey 1953; Kramer 1956). Sidak, Bonferroni: as if the
 tests were independent, or whatever they are. Holm 1979 and Benjamini & Hochberg 1995: step by
-step, for which there are no intervals. Multivariate t: the largest |t| under the contrasts' own correlations
-(Hothorn, Bretz & Westfall 2008, Biometrical J. 50), exact whatever the balance.
+step, for which there are no intervals. Multivariate t: the largest |t| under the contrasts' own
+correlations (Hothorn, Bretz & Westfall 2008, Biometrical J. 50), exact whatever the balance.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Fixed parts: span(X_small) within span(X_big). Random parts: V = I + sum_a s_a V_a is linear in
 the entries s of every Sigma, so the small model's V_a must lie in the span of the big one's;
-tr(V_a V_b) follows from the cross-tabulated products of the two z's. And they must do so with positive
-semidefinite Sigma: (1 | a) + (1 | a:b) is within (b | a), for instance.
+tr(V_a V_b) follows from the cross-tabulated products of the two z's. And they must do so with
+positive semidefinite Sigma: (1 | a) + (1 | a:b) is within (b | a), for instance.
 
 All in the engine's standard coordinates, in which rows are weighted and columns orthonormal.
 """

@@ -37,8 +37,8 @@ class Power:
 
     Attributes
     ----------
-    table : one row an effect size: effect, power, lower, upper (Wilson's interval of the Monte-Carlo
-        error), nsim (fits that count), failed (fits that could not be made, left out).
+    table : one row an effect size: effect, power, lower, upper (Wilson's interval, for the error of
+        simulation), nsim (fits that count), failed (fits that could not be made, left out).
     term, ddf, alpha : what was tested and how; level : of the interval.
     """
 

@@ -20,6 +20,7 @@ from scipy import sparse, special
 
 from henderson.data.tables import to_frame
 from henderson.engine.criterion import Factorisation
+from henderson.engine.optimise import Evaluated
 from henderson.engine.satterthwaite import satterthwaite
 from henderson.errors import DesignError, FitError
 from henderson.inference.wald import check_level
@@ -84,15 +85,19 @@ def predict_interval(
         raise DesignError(f"interval is 'confidence' or 'prediction', not {interval!r}.")
     if ddf not in DDF:
         raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
-    if not isinstance(fit.optimum.factorisation, Factorisation):
-        raise FitError("Intervals of predictions are worked out here for independent residuals.")
+    _factorisation(fit.optimum, fit.optimum.at.phi)
     predicted = predict(fit, newdata, random, new_levels)
     rows = _rows(fit, newdata, random, interval == "prediction")
     variance, df = _variance_and_df(fit, rows, ddf)
     sd = np.sqrt(np.maximum(variance, 0.0))
     reach = _quantiles(0.5 + level / 2.0, df) * sd
     values = predicted.to_numpy()
-    columns = {"predicted": values, "std_error": sd, "lower": values - reach, "upper": values + reach}
+    columns = {
+        "predicted": values,
+        "std_error": sd,
+        "lower": values - reach,
+        "upper": values + reach,
+    }
     return pd.DataFrame(columns, index=predicted.index)
 
 
@@ -164,16 +169,21 @@ def _slope(optimum: Optimum, direction: np.ndarray, rows: Rows) -> np.ndarray:
 
 def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     """Variances over sigma^2 (r,) at covariance parameters phi."""
-    from henderson.engine.optimise import Evaluated
-
-    at = optimum.at
-    f = at.factorisation if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi).factorisation
+    f = _factorisation(optimum, phi)
     size = max(1, CHUNK // max(1, f.cross.m + f.cross.p))
     out = np.empty(len(rows.x))
     for start in range(0, len(out), size):
         part = slice(start, start + size)
         out[part] = _relative_of(f, rows.slice(part))
     return out
+
+
+def _factorisation(optimum: Optimum, phi: np.ndarray) -> Factorisation:
+    at = optimum.at
+    f = (at if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi)).factorisation
+    if not isinstance(f, Factorisation):
+        raise FitError("Intervals of predictions are worked out here for independent residuals.")
+    return f
 
 
 def _relative_of(f: Factorisation, rows: Rows) -> np.ndarray:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 from scipy import special
 
 from henderson.errors import DesignError, FitError, did_you_mean
@@ -130,13 +129,15 @@ def _from_the_lowest(
 
 
 def _chosen(fit: Fit, ml: Optimum, which: str | Iterable[str] | None) -> tuple[Path, ...]:
-    every = paths(fit, ml)
     if which is None:
-        return every
+        return paths(fit, ml)
     wanted = [which] if isinstance(which, str) else list(which)
-    known = {p.name for p in every}
+    plain = {"fixed", "sigma", *fit.design.names}
+    every = paths(fit, ml, terms=not plain.issuperset(wanted))
+    known = [*(p.name for p in every), *KINDS]
     for name in wanted:
-        if name not in known and name not in KINDS:
-            hint = did_you_mean(name, [*known, *KINDS])
-            raise DesignError(f"The fit has no parameter '{name}' to profile: {hint}")
+        if name not in known:
+            raise DesignError(
+                f"The fit has no parameter '{name}' to profile: {did_you_mean(name, known)}"
+            )
     return tuple(p for p in every if p.name in wanted or p.kind in wanted)

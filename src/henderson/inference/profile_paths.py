@@ -120,7 +120,9 @@ class Path:
         values = np.array([self.outward(v) for v, _ in points])
         return values, np.array([z for _, z in points])
 
-    def _outward_points(self, side: int, reach: float, step: float) -> Iterator[tuple[float, float]]:
+    def _outward_points(
+        self, side: int, reach: float, step: float
+    ) -> Iterator[tuple[float, float]]:
         end = self.low if side < 0 else self.high
         v, size, stride = self.centre, 0.0, self.scale * step
         for _ in range(200):
@@ -145,12 +147,17 @@ def ml_optimum(fit: Fit) -> Optimum:
     FitError : structured residuals.
     """
     optimum = fit.optimum
+    cross = _products(optimum)
+    return optimise_products(optimum.problem, cross, False) if optimum.reml else optimum
+
+
+def _products(optimum: Optimum) -> CrossProducts:
     if not isinstance(optimum.cross, CrossProducts):
         raise FitError(
             "Profile likelihood is worked out here for independent residuals: use "
-            "fit.confint(method='wald'), or method='bootstrap'."
+            "fit.confint(method='wald')."
         )
-    return optimise_products(optimum.problem, optimum.cross, False) if optimum.reml else optimum
+    return optimum.cross
 
 
 def again_from(ml: Optimum, sigmas: tuple[np.ndarray, ...]) -> Optimum:
@@ -158,9 +165,15 @@ def again_from(ml: Optimum, sigmas: tuple[np.ndarray, ...]) -> Optimum:
     return optimise_products(ml.problem, ml.cross, False, ml.layout.start(list(sigmas)))
 
 
-def paths(fit: Fit, ml: Optimum) -> tuple[Path, ...]:
-    """The paths of all parameters: standard deviations and correlations, sigma, fixed effects."""
-    return (*_term_paths(fit, ml), _sigma_path(ml), *_fixed_paths(fit, ml))
+def paths(fit: Fit, ml: Optimum, *, terms: bool = True) -> tuple[Path, ...]:
+    """The paths of all parameters: standard deviations and correlations, sigma, fixed effects.
+
+    Raises
+    ------
+    FitError : with `terms`, a term whose structure has no path.
+    """
+    own = _term_paths(fit, ml) if terms else ()
+    return (*own, _sigma_path(ml), *_fixed_paths(fit, ml))
 
 
 def _fixed_paths(fit: Fit, ml: Optimum) -> Iterator[Path]:
@@ -190,7 +203,7 @@ def _fixed_solver(ml: Optimum, k: int) -> Solver:
         turn[:p, p - 1] = -delta * a / length
         turn[p, p - 1] = 1.0
         start = ml.at.phi if state is None else state
-        found = optimise_products(problem, _turned(ml.cross, turn), False, start)
+        found = optimise_products(problem, _turned(_products(ml), turn), False, start)
         return _checked(found.at.value, found.at.phi, ml, found.factorisation.sigmas)
 
     return solve
@@ -214,7 +227,7 @@ def _sigma_path(ml: Optimum) -> Path:
     sizes = tuple(len(part) for part in ml.layout.split(ml.at.phi))
 
     def solve(value: float, state: np.ndarray | None) -> Solved:
-        held = Held(ml.cross, ml.layout, maps, sizes, 2.0 * (value - np.log(scale)))
+        held = Held(_products(ml), ml.layout, maps, sizes, 2.0 * (value - np.log(scale)))
         return _descend(held, ml.at.phi if state is None else state, ml)
 
     return Path(
@@ -307,7 +320,7 @@ class Place:
             maps: list[TermMap] = [Free(t.structure) for _, t in ml.layout.terms]
             maps[self.term] = own
             sizes = tuple(len(part) for part in parts)
-            problem = Held(ml.cross, ml.layout, tuple(maps), sizes, None)
+            problem = Held(_products(ml), ml.layout, tuple(maps), sizes, None)
             first = np.concatenate([*parts, [log_s2]]) if state is None else state
             return _descend(problem, first, ml)
 

@@ -52,9 +52,7 @@ class Shared:
         """Whether threads help: other models are fitted one by one, in Python."""
         return suits(self.x, self.groupings)
 
-    def fit(
-        self, y: np.ndarray, contrasts: np.ndarray | None = None, threads: int = 1
-    ) -> ManyFits:
+    def fit(self, y: np.ndarray, contrasts: np.ndarray | None = None, threads: int = 1) -> ManyFits:
         """Fit every column of y (n, m)."""
         rows = y if self.offset is None else y - self.offset[:, None]
         return fit_many(
@@ -110,9 +108,7 @@ class Components:
     singular: np.ndarray
 
 
-def components(
-    shared: Shared, sigmas: tuple[np.ndarray, ...], sigma2: np.ndarray
-) -> Components:
+def components(shared: Shared, sigmas: tuple[np.ndarray, ...], sigma2: np.ndarray) -> Components:
     """What relative covariances (m, K, K) per factor and residual variances (m,) amount to."""
     m = len(sigma2)
     sd, cor, theta = _Columns(m), _Columns(m), _Columns(m)

@@ -48,7 +48,9 @@ class ResidualProcess:
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """`count` responses, (n, count)."""
         n = len(self.mean)
-        out = self.mean[:, None] + self.sd[:, None] * self.residuals[rng.integers(n, size=(n, count))]
+        out = (
+            self.mean[:, None] + self.sd[:, None] * self.residuals[rng.integers(n, size=(n, count))]
+        )
         for pool in self.pools:
             out += pool.draw(rng, count)
         return out

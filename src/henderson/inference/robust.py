@@ -1,19 +1,23 @@
 """Cluster-robust covariance of the fixed effects, with small-sample corrections and df.
 
-For independent clusters c with working covariance V_c (the fitted one), N_c = X_c'V_c^-1X_c,
-C = (sum N_c)^-1 and scores s_c = X_c'V_c^-1(y_c - X_c beta), the estimators are
+For independent clusters c with working covariance V_c (the fitted one) and residuals
+e_c = y_c - X_c beta, the estimators are
 
-    C [ sum_c t_c t_c' ] C,    t_c = (I - N_c C)^-a s_c,
+    C [ sum_c t_c t_c' ] C,    t_c = X_c'V_c^-1 A_c e_c,    C = (sum_c X_c'V_c^-1X_c)^-1,
 
-a = 0 for CR0, 1/2 for CR2 (Bell & McCaffrey 2002, Survey Methodology 28: unbiased if the working
-covariance is right) and 1 for CR3 (the jackknife, but for centring); CR1 is CR0 times G / (G - 1).
-Only p x p matrices occur: with V_c = D'D and Q = D^-T X_c, X_c'V_c^-1 D'(I - Q C Q')^-1/2 D^-T is
-(I - N_c C)^-1/2 X_c'V_c^-1, whichever root D is taken. Degrees of freedom are Satterthwaite's for
-the variance estimate under the working model (Pustejovsky & Tipton 2018, JBES 36).
+A_c = I for CR0; the symmetric solution of A_c (V_c - X_c C X_c') A_c = V_c for CR2, which makes it
+unbiased if the working covariance is right (Bell & McCaffrey 2002, Survey Methodology 28;
+Pustejovsky & Tipton 2018, JBES 36); (I - X_c C X_c'V_c^-1)^-1 for CR3, the jackknife but for
+centring. CR1 is CR0 times G / (G - 1). Degrees of freedom are Satterthwaite's for the variance
+estimate under the working model. With weights, rows are first multiplied by their square roots.
+
+CR0 and CR3 need sums of p x p matrices only. For CR2, V_c = I + L L' and A_c are the identity
+outside the span of [L, X_c], so a basis of it, a few columns a cluster, is all that is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,8 +34,9 @@ if TYPE_CHECKING:
     from henderson.fit import Fit
 
 Kind = Literal["CR0", "CR1", "CR2", "CR3"]
-POWERS = {"CR0": 0.0, "CR1": 0.0, "CR2": 0.5, "CR3": 1.0}
-# One less an eigenvalue of N_c C below this: only cluster c tells of that direction.
+KINDS = ("CR0", "CR1", "CR2", "CR3")
+# An eigenvalue below this share of the largest: only one cluster tells of that direction, and its
+# residual there is zero.
 ALONE = 1e-10
 
 
@@ -94,20 +99,18 @@ def cov_robust(fit: Fit, kind: Kind = "CR2", cluster: Any = None) -> RobustCovar
     """
     import pandas as pd
 
-    if kind not in POWERS:
-        raise DesignError(f"Unknown kind '{kind}' of robust covariance: {', '.join(POWERS)}.")
+    if kind not in KINDS:
+        raise DesignError(f"Unknown kind '{kind}' of robust covariance: {', '.join(KINDS)}.")
     if fit.optimum.layout.residual is not None:
         raise FitError("Robust covariances are worked out here for independent residuals.")
     clusters = independent_clusters(fit, cluster)
-    scores, information = cluster_sums(fit, clusters)
-    turns = _powers(information, POWERS[kind])
-    turned = np.einsum("cpq,cq->cp", turns, scores)
     c = fit.optimum.factorisation.c
+    adjusted = symmetric(fit, clusters) if kind == "CR2" else by_power(fit, clusters, kind == "CR3")
     count = len(clusters.levels)
     scale = count / (count - 1.0) if kind == "CR1" else 1.0
-    cov = scale * c @ (turned.T @ turned) @ c
+    cov = scale * c @ (adjusted.scores.T @ adjusted.scores) @ c
     back = fit.optimum.problem.contrast(np.eye(len(c)))
-    df = [_df(row, turns, information, c) for row in back]
+    df = [adjusted.df(c @ row, c) for row in back]
     names = fit.design.names
     return RobustCovariance(
         estimate=fit.params,
@@ -116,6 +119,43 @@ def cov_robust(fit: Fit, kind: Kind = "CR2", cluster: Any = None) -> RobustCovar
         kind=kind,
         n_clusters=count,
     )
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """What the clusters give, in standard coordinates, with W_c = A_c'V_c^-1X_c.
+
+    scores : W_c'e_c (G, p); spreads : W_c'V_c W_c (G, p, p); links : X_c'W_c (G, p, p).
+    """
+
+    scores: np.ndarray
+    spreads: np.ndarray
+    links: np.ndarray
+
+    def df(self, row: np.ndarray, c: np.ndarray) -> float:
+        """Degrees of freedom of the variance estimate of a contrast l, `row` = C l.
+
+        It is sum_c (g_c'e_c)^2, g_c = W_c C l, with covariances
+        Cov(g_c'e_c, g_d'e_d) = delta_cd a_c - b_c'C b_d under the working model; if O is their
+        matrix, df = tr(O)^2 / tr(O^2).
+        """
+        a = np.einsum("p,cpq,q->c", row, self.spreads, row)
+        b = np.einsum("cpq,q->cp", self.links, row)
+        own = np.einsum("cp,pq,cq->c", b, c, b)
+        cross = c @ (b.T @ b)
+        total = float(np.sum(a - own))
+        squares = float(np.sum(a**2) - 2.0 * np.sum(a * own) + np.sum(cross * cross.T))
+        return total**2 / squares if squares > 0.0 else np.nan
+
+
+def by_power(fit: Fit, clusters: Factor, jackknife: bool) -> Adjusted:
+    """CR0, or CR3: with N_c = X_c'V_c^-1X_c, scores (I - N_c C)^-1 X_c'V_c^-1e_c."""
+    scores, information = cluster_sums(fit, clusters)
+    if not jackknife:
+        return Adjusted(scores, information, information)
+    turns = _without_own_share(information)
+    links = information @ turns.swapaxes(1, 2)
+    return Adjusted(np.einsum("cpq,cq->cp", turns, scores), turns @ links, links)
 
 
 def cluster_sums(fit: Fit, clusters: Factor) -> tuple[np.ndarray, np.ndarray]:
@@ -144,32 +184,90 @@ def cluster_sums(fit: Fit, clusters: Factor) -> tuple[np.ndarray, np.ndarray]:
     return scores, (information + information.swapaxes(1, 2)) / 2.0
 
 
-def _powers(information: np.ndarray, power: float) -> np.ndarray:
-    """(I - N_c C)^-power (G, p, p), C the inverse of the sum of all N_c.
-
-    A direction of which only cluster c tells has no residual there, and is left out.
-    """
+def _without_own_share(information: np.ndarray) -> np.ndarray:
+    """(I - N_c C)^-1 (G, p, p), C the inverse of the sum of all N_c."""
     lower = np.linalg.cholesky(information.sum(axis=0))
     half = np.linalg.inv(lower)
     values, vectors = np.linalg.eigh(half @ information @ half.T)
     left = 1.0 - values
-    known = left > ALONE
-    scaled = np.where(known, np.where(known, left, 1.0) ** -power, 0.0)
-    middle = (vectors * scaled[:, None, :]) @ vectors.swapaxes(1, 2)
-    return lower @ middle @ half
+    inverse = np.divide(1.0, left, out=np.zeros_like(left), where=left > ALONE)
+    return lower @ ((vectors * inverse[:, None, :]) @ vectors.swapaxes(1, 2)) @ half
 
 
-def _df(row: np.ndarray, turns: np.ndarray, information: np.ndarray, c: np.ndarray) -> float:
-    """Degrees of freedom of the variance estimate of row'beta.
+# ---- CR2
 
-    It is sum_c (g_c'e_c)^2 with, under the working model, Cov(g_c'e_c, g_d'e_d) =
-    delta_cd a_c - b_c'C b_d; if O is this matrix, df = tr(O)^2 / tr(O^2).
-    """
-    left = np.einsum("p,cpq->cq", c @ row, turns)
-    b = np.einsum("cq,cqp->cp", left, information)
-    a = np.einsum("cp,cp->c", b, left)
-    own = np.einsum("cp,pq,cq->c", b, c, b)
-    cross = c @ (b.T @ b)
-    total = float(np.sum(a - own))
-    squares = float(np.sum(a**2) - 2.0 * np.sum(a * own) + np.sum(cross * cross.T))
-    return total**2 / squares if squares > 0.0 else np.nan
+
+def symmetric(fit: Fit, clusters: Factor) -> Adjusted:
+    """CR2, clusters of the same make-up at a time."""
+    p, count = fit.design.p, len(clusters.levels)
+    scores = np.empty((count, p))
+    spreads, links = np.empty((count, p, p)), np.empty((count, p, p))
+    for members, factor, x, residual in _stacks(fit, clusters):
+        found = _symmetric(factor, x, residual, fit.optimum.factorisation.c)
+        scores[members], spreads[members], links[members] = found
+    return Adjusted(scores, spreads, links)
+
+
+Stack = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _symmetric(
+    factor: np.ndarray, x: np.ndarray, residual: np.ndarray, c: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, spreads, links of clusters with V = I + L L': L (g, n, q), x (g, n, p), e (g, n)."""
+    if factor.shape[2] + x.shape[2] < x.shape[1]:
+        basis = np.linalg.qr(np.concatenate([factor, x], axis=2))[0].swapaxes(1, 2)
+        factor, x, residual = basis @ factor, basis @ x, np.einsum("gdn,gn->gd", basis, residual)
+    v = np.eye(x.shape[1]) + factor @ factor.swapaxes(1, 2)
+    root = np.linalg.cholesky(v)
+    middle = root.swapaxes(1, 2) @ (v - x @ c @ x.swapaxes(1, 2)) @ root
+    values, vectors = np.linalg.eigh(middle)
+    good = values > ALONE * values[:, -1:]
+    powers = np.where(good, 1.0 / np.sqrt(np.where(good, values, 1.0)), 0.0)
+    left = root @ vectors
+    a = (left * powers[:, None, :]) @ left.swapaxes(1, 2)
+    w = a @ np.linalg.solve(v, x)
+    scores = np.einsum("gdp,gd->gp", w, residual)
+    return scores, w.swapaxes(1, 2) @ v @ w, x.swapaxes(1, 2) @ w
+
+
+def _stacks(fit: Fit, clusters: Factor) -> Iterator[Stack]:
+    """Clusters with as many rows and levels of every factor: which, and their L, X and e."""
+    problem, f = fit.optimum.problem, fit.optimum.factorisation
+    residual = problem.y - problem.x @ f.beta
+    order = np.argsort(clusters.codes, kind="stable")
+    sizes = np.bincount(clusters.codes)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    local = [_local_levels(g.codes, clusters.codes) for g in problem.groupings]
+    make_up = np.column_stack([sizes, *(counts for _, counts in local)])
+    kinds, kind_of = np.unique(make_up, axis=0, return_inverse=True)
+    for k, (size, *levels) in enumerate(kinds):
+        members = np.flatnonzero(kind_of.ravel() == k)
+        rows = order[starts[members][:, None] + np.arange(size)]
+        parts = []
+        for t, (g, count) in enumerate(zip(problem.groupings, levels, strict=True)):
+            moved = g.z @ _root(f.sigmas[fit.optimum.place(t)])
+            parts.append(_spread(moved[rows], local[t][0][rows], int(count)))
+        factor = np.concatenate([*parts, np.zeros((*rows.shape, 0))], axis=2)
+        yield members, factor, problem.x[rows], residual[rows]
+
+
+def _local_levels(codes: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's level counted within its cluster (n,), and the number of levels a cluster (G,)."""
+    pairs, where = np.unique(np.stack([clusters, codes]), axis=1, return_inverse=True)
+    counts = np.bincount(pairs[0])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return where.ravel() - first[clusters], counts
+
+
+def _spread(values: np.ndarray, level: np.ndarray, levels: int) -> np.ndarray:
+    """values (g, n, K) in the columns of their level: (g, n, levels K)."""
+    g, n, k = values.shape
+    out = np.zeros((g, n, levels, k))
+    out[np.arange(g)[:, None], np.arange(n), level] = values
+    return out.reshape(g, n, levels * k)
+
+
+def _root(sigma: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(sigma)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
