@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from henderson.errors import FormulaError
 from henderson.formula import structures as made
 from henderson.formula.residual_terms import CorrelationTerm, ResidualTerms, VarianceTerm
 from henderson.formula.structures import coordinates, residual_terms
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,7 @@ def test_correlations_that_make_no_sense(correlation: str, message: str) -> None
         ("ident(fitted)", "makes no sense"),
         ("fixed(fitted)", "makes no sense"),
         ("power(x | sex)", r"ident\(sex\) \* power\(x\)"),
+        ("ident(sex) * ident(sex)", "is there twice"),
         ("ident(sex) + power(x)", "is no variance function"),
         ([1.0], "a term, or a list of terms"),
     ],

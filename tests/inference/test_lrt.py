@@ -180,6 +180,55 @@ def test_printed_in_80_columns(sleep: dict[str, Any]) -> None:
     assert "1: Reaction ~ Days" in text
 
 
+# ---- residual structures
+
+
+def nlme_fits(case_id: str) -> list[Any]:
+    if "sleep" in case_id:
+        data, text, fit = hd.load_dataset("sleepstudy"), "Reaction ~ Days", hd.lm
+        ar1 = {"correlation": "ar1(Days | Subject)"}
+        options = [{}, ar1, {**ar1, "variance": "exp(Days)"}]
+    elif "orthodont" in case_id:
+        data, text, fit = hd.load_dataset("orthodont"), "distance ~ age * Sex", hd.lm
+        free = {"method": "ML", "correlation": "us(age | Subject)"}
+        same = {"method": "ML", "correlation": "cs(1 | Subject)"}
+        options = [same, free, {**free, "variance": "ident(age)"}]
+    else:
+        data, text = hd.load_dataset("bodyweight"), "weight ~ Time * Diet + (Time | Rat)"
+        fit = hd.lmm  # type: ignore[assignment]
+        data = data.assign(order=data.groupby("Rat", observed=True).cumcount())
+        power = {"variance": "power(Time)"}
+        options = [{}, power, {**power, "correlation": "ar1(order | Rat)"}]
+    return [fit(text, data, **keywords) for keywords in options]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case_id", case_ids("nlme"))
+def test_chains_of_residual_structures_are_those_of_nlme(case_id: str) -> None:
+    stored = load_results(case_id)["results"]["lrt"]
+    table = hd.anova(*nlme_fits(case_id)).table
+    assert table["npar"].tolist() == [only(v["npar"]) for v in stored.values()]
+    for expected, (_, row) in list(zip(stored.values(), table.iterrows(), strict=True))[1:]:
+        assert row["statistic"] == pytest.approx(only(expected["chisq"]), abs=2e-4)
+        assert row["df"] == only(expected["df"])
+        assert row["p_boundary"] == row["p_value"]
+
+
+def test_residual_structures_are_named_and_lost_ones_refused() -> None:
+    data = hd.load_dataset("sleepstudy")
+    ar1 = hd.lm("Reaction ~ Days", data, correlation="ar1(Days | Subject)")
+    exponential = hd.lm(
+        "Reaction ~ Days",
+        data,
+        correlation="exp(Days | Subject, nugget=True)",
+        variance="exp(Days)",
+    )
+    result = hd.anova(ar1, exponential)
+    assert "correlation ar1(Days | Subject)" in result.table["model"].iloc[0]
+    assert any("taken on trust" in note for note in result.notes)
+    with pytest.raises(DesignError, match="correlation of the residuals"):
+        hd.anova(ar1, hd.lmm("Reaction ~ Days + (Days | Subject)", data))
+
+
 # ---- the law at the boundary
 
 

@@ -89,9 +89,7 @@ def dense_deviance(fit: Any) -> Any:
         inverse = np.linalg.inv(v)
         beta = np.linalg.solve(design.X.T @ inverse @ design.X, design.X.T @ inverse @ design.y)
         gap = design.y - design.X @ beta
-        return float(
-            np.linalg.slogdet(v)[1] + design.n * np.log(2 * np.pi) + gap @ inverse @ gap
-        )
+        return float(np.linalg.slogdet(v)[1] + design.n * np.log(2 * np.pi) + gap @ inverse @ gap)
 
     return deviance
 

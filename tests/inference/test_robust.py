@@ -20,11 +20,6 @@ def sleep() -> Any:
     return hd.lmm("Reaction ~ Days + (1 | Subject)", hd.load_dataset("sleepstudy"))
 
 
-@pytest.fixture(scope="module")
-def pups() -> Any:
-    return hd.lmm("weight ~ sex * treatment + (1 | litter)", hd.load_dataset("rat_pup"))
-
-
 def nested_data(seed: int = 3) -> pd.DataFrame:
     """Schools of unequal size, classes within, a slope by school, two levels of treatment."""
     rng = np.random.default_rng(seed)
@@ -139,7 +134,7 @@ def test_agrees_with_the_dense_definition(formula: str, keywords: Any, kind: Any
     assert robust.n_clusters == 8
 
 
-def test_larger_clusters_may_be_given_by_name_or_by_values(pups: Any) -> None:
+def test_larger_clusters_are_given_by_values() -> None:
     data = nested_data()
     fit = hd.lmm("y ~ x + (1 | klass)", data)
     with pytest.raises(DesignError, match="'school' is neither a grouping factor nor a column"):

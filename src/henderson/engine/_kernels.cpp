@@ -7,6 +7,7 @@
 
 #include "cpp/factor_levels.hpp"
 #include "cpp/fit.hpp"
+#include "cpp/linked.hpp"
 #include "cpp/many.hpp"
 #include "cpp/rows.hpp"
 
@@ -297,6 +298,38 @@ nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, 
     return out;
 }
 
+using Indices = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Linked linked_of(const Indices& pointers, const Indices& columns, const Values& values,
+                 std::size_t size, std::size_t m) {
+    need(size > 0 && (pointers.size() - 1) % size == 0, "rows are not whole levels");
+    need(columns.size() == values.size(), "columns and values differ in length");
+    return {pointers.data(), columns.data(), values.data(), (pointers.size() - 1) / size, size, m};
+}
+
+Out weighted_gram_of(Indices pointers, Indices columns, Values values, In3 blocks, std::size_t m) {
+    const Linked l = linked_of(pointers, columns, values, blocks.shape(1), m);
+    need(blocks.shape(0) == l.levels, "one block per level");
+    NewArray out{m, m};
+    {
+        nb::gil_scoped_release release;
+        weighted_gram(l, blocks.data(), out.data);
+    }
+    return out.array;
+}
+
+Out level_quadratic_of(Indices pointers, Indices columns, Values values, Square t,
+                       std::size_t size) {
+    const Linked l = linked_of(pointers, columns, values, size, t.shape(0));
+    NewArray out{l.levels, size, size};
+    {
+        nb::gil_scoped_release release;
+        level_quadratic(l, t.data(), out.data);
+    }
+    return out.array;
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
@@ -312,6 +345,10 @@ NB_MODULE(_kernels, m) {
           "log_weights"_a, "reml"_a, "terms"_a, "start"_a.none(), "contrasts"_a, "rules"_a,
           "threads"_a);
     m.def("factorise", &factorise, "root"_a, "dense"_a, "within"_a, "m"_a);
+    m.def("weighted_gram", &weighted_gram_of, "pointers"_a, "columns"_a, "values"_a, "blocks"_a,
+          "m"_a);
+    m.def("level_quadratic", &level_quadratic_of, "pointers"_a, "columns"_a, "values"_a, "t"_a,
+          "size"_a);
     m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
           "terms"_a, "start"_a.none(), "rules"_a);
 }

@@ -18,6 +18,8 @@ from scipy import sparse
 from scipy.linalg import lapack
 from scipy.sparse.csgraph import connected_components
 
+from henderson.engine import kernels
+
 
 @dataclass(frozen=True)
 class BlockClass:
@@ -67,6 +69,12 @@ class BlockPattern:
             blocks.append(flat[start : start + count * s * s].reshape(count, s, s))
             start += count * s * s
         return BlockMatrix(self, tuple(blocks))
+
+    def gram(self, linked: sparse.csr_array, weights: np.ndarray) -> BlockMatrix:
+        """sum_j L_j' W_j L_j for the rows L_j of the head's levels, W (J, K, K) symmetric."""
+        if self.is_dense:
+            return BlockMatrix(self, (kernels.weighted_gram(linked, weights)[None],))
+        return self.pack(linked.T @ kernels.scale_levels(weights, linked))
 
 
 @dataclass(frozen=True)

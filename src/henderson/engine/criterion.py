@@ -22,7 +22,7 @@ from scipy.linalg import solve_triangular
 
 from henderson.engine import kernels
 from henderson.engine.blocks import BlockMatrix
-from henderson.engine.crossproducts import CrossProducts, block_diagonal
+from henderson.engine.crossproducts import CrossProducts
 from henderson.errors import FitError
 
 
@@ -178,7 +178,7 @@ class Factorisation:
         """F T F' per level of the head, (J, K, K): what the tail takes from `gd`."""
         if self.f_tail is None:
             return np.zeros_like(self.gd)
-        return _level_quadratic(self.f_tail, self.t, self.gd.shape[:2])
+        return _level_quadratic(self.f_tail, self.t, self.gd.shape[1])
 
     @cached_property
     def g(self) -> tuple[np.ndarray, ...]:
@@ -309,36 +309,18 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Elim
     f = weighted @ cross.dense
     if cross.linked is None:
         return gd, f, None, n_xy, cross.within_zxy, cross.within_zz, log_head
-    solved_tail = block_diagonal(inverse) @ cross.linked
     n_zxy = cross.within_zxy + cross.linked.T @ solved
-    n_zz = cross.within_zz + cross.within_zz.pattern.pack(cross.linked.T @ solved_tail)
-    f_tail = sparse.csr_array(block_diagonal(cross.root) @ solved_tail)
-    return gd, f, f_tail, n_xy, n_zxy, (n_zz + n_zz.T) * 0.5, log_head
+    n_zz = cross.within_zz + cross.within_zz.pattern.gram(cross.linked, inverse)
+    f_tail = kernels.scale_levels(weighted, cross.linked)
+    return gd, f, f_tail, n_xy, n_zxy, n_zz, log_head
 
 
-def _level_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
-    """f_j t f_j' (J, K, K) for the K rows f_j of each level."""
-    return _dense_quadratic(f, t, shape) if t.pattern.is_dense else _sparse_quadratic(f, t, shape)
-
-
-def _dense_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
-    """A slab of levels at a time, so that J K x m is never held."""
-    levels, size = shape
-    dense = t.blocks[0][0]
-    out = np.empty((levels, size, size))
-    slab = max(1, 2_000_000 // max(1, size * len(dense)))
-    for start in range(0, levels, slab):
-        stop = min(levels, start + slab)
-        rows = f[start * size : stop * size]
-        ft = (rows @ dense).reshape(stop - start, size, -1)
-        out[start:stop] = ft @ rows.toarray().reshape(ft.shape).swapaxes(1, 2)
-    return out
-
-
-def _sparse_quadratic(f: sparse.csr_array, t: BlockMatrix, shape: tuple[int, int]) -> np.ndarray:
-    levels, size = shape
+def _level_quadratic(f: sparse.csr_array, t: BlockMatrix, size: int) -> np.ndarray:
+    """f_j t f_j' (J, K, K) for the K = size rows f_j of each level."""
+    if t.pattern.is_dense:
+        return kernels.level_quadratic(f, t.blocks[0][0], size)
     ft = sparse.csr_array(f @ t.csr())
-    out = np.empty((levels, size, size))
+    out = np.empty((f.shape[0] // size, size, size))
     for i in range(size):
         for j in range(size):
             out[:, i, j] = ft[i::size].multiply(f[j::size]).sum(axis=1)

@@ -116,7 +116,7 @@ def _reduce_tail(
 ) -> _Tail:
     head, *rest = ordered
     z = sparse.hstack([indicator(g) for g in rest], format="csr")
-    linked = sparse.csr_array(block_diagonal(inverse) @ (indicator(head).T @ z))
+    linked = narrow(kernels.scale_levels(inverse, sparse.csr_array(indicator(head).T @ z)))
     within_zz = z.T @ z - linked.T @ linked
     return _Tail(linked, z.T @ xy - linked.T @ flat, _pattern(ordered, z).pack(within_zz))
 
@@ -164,6 +164,15 @@ def indicator(grouping: Grouping) -> sparse.csr_array:
     )
 
 
+def narrow(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The same with sorted 32-bit indices, which the compiled loops read, where they suffice."""
+    matrix.sort_indices()
+    if max(matrix.nnz, *matrix.shape) > np.iinfo(np.int32).max:
+        return matrix
+    parts = (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32))
+    return sparse.csr_array(parts, shape=matrix.shape)
+
+
 def level_roots(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """C and C^+ (J, K, K) with a_j = C_j C_j', for positive semidefinite a_j of any rank."""
     if a.shape[1] == 1:
@@ -175,9 +184,3 @@ def level_roots(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     root = np.sqrt(values)
     inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
     return vectors * root[:, None, :], inverse[:, :, None] * vectors.swapaxes(1, 2)
-
-
-def block_diagonal(blocks: np.ndarray) -> sparse.bsr_array:
-    """(J, K, K) blocks as a sparse (J K, J K) matrix."""
-    j, k, _ = blocks.shape
-    return sparse.bsr_array((blocks, np.arange(j), np.arange(j + 1)), shape=(j * k, j * k))

@@ -22,7 +22,6 @@ import numpy as np
 
 from henderson.engine.blocks import BlockMatrix
 from henderson.engine.criterion import Blocks, Factorisation
-from henderson.engine.crossproducts import block_diagonal
 
 
 @dataclass(frozen=True)
@@ -257,8 +256,7 @@ class BlockSecondOrder:
         out = []
         for a in self.of(0):
             e = self.matrices[a]
-            blocks = block_diagonal(np.broadcast_to(e, (levels, *e.shape)).copy())
-            out.append(pattern.pack(f.f_tail.T @ (blocks @ f.f_tail)))
+            out.append(pattern.gram(f.f_tail, np.broadcast_to(e, (levels, *e.shape)).copy()))
         return out
 
     @cached_property

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Literal
 
 import numpy as np
+from scipy import sparse
 
 from henderson.errors import FitError
 
@@ -191,3 +192,42 @@ def inverse_logdet(h: np.ndarray) -> tuple[np.ndarray, float]:
     half = np.linalg.inv(lower)
     logdet = 2.0 * float(np.log(np.einsum("jkk->jk", lower)).sum())
     return half.swapaxes(1, 2) @ half, logdet
+
+
+def weighted_gram(linked: sparse.csr_array, blocks: np.ndarray) -> np.ndarray:
+    """sum_j L_j' W_j L_j, dense (m, m), for the K rows L_j of each level and blocks W (J, K, K)."""
+    if compiled is not None and linked.indices.dtype == np.int32:
+        made: np.ndarray = compiled.weighted_gram(*_csr(linked), blocks, linked.shape[1])
+        return made
+    dense: np.ndarray = (linked.T @ scale_levels(blocks, linked)).toarray()
+    return dense
+
+
+def level_quadratic(linked: sparse.csr_array, t: np.ndarray, size: int) -> np.ndarray:
+    """L_j T L_j' (J, K, K) for the K = size rows L_j of each level, T (m, m) symmetric."""
+    if compiled is not None and linked.indices.dtype == np.int32:
+        made: np.ndarray = compiled.level_quadratic(*_csr(linked), np.ascontiguousarray(t), size)
+        return made
+    levels = linked.shape[0] // size
+    out = np.empty((levels, size, size))
+    slab = max(1, 2_000_000 // max(1, size * len(t)))
+    for start in range(0, levels, slab):
+        stop = min(levels, start + slab)
+        rows = linked[start * size : stop * size]
+        moved = (rows @ t).reshape(stop - start, size, -1)
+        out[start:stop] = moved @ rows.toarray().reshape(moved.shape).swapaxes(1, 2)
+    return out
+
+
+def scale_levels(blocks: np.ndarray, linked: sparse.csr_array) -> sparse.csr_array:
+    """The rows of every level j multiplied by block j of (J, K, K)."""
+    levels, size, _ = blocks.shape
+    if size == 1:
+        values = linked.data * np.repeat(blocks.ravel(), np.diff(linked.indptr))
+        return sparse.csr_array((values, linked.indices, linked.indptr), shape=linked.shape)
+    places = (blocks, np.arange(levels), np.arange(levels + 1))
+    return sparse.csr_array(sparse.bsr_array(places, shape=(levels * size,) * 2) @ linked)
+
+
+def _csr(matrix: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return matrix.indptr, matrix.indices, matrix.data

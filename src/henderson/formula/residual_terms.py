@@ -156,10 +156,20 @@ class VarianceTerm:
 
 @dataclass(frozen=True)
 class ResidualTerms:
-    """The residual covariance of a model in words; false if the residuals are plain."""
+    """The residual covariance of a model in words; false if the residuals are plain.
+
+    Raises
+    ------
+    FormulaError : a variance function stands there twice.
+    """
 
     correlation: CorrelationTerm | None = None
     variances: tuple[VarianceTerm, ...] = ()
+
+    def __post_init__(self) -> None:
+        for i, term in enumerate(self.variances):
+            if term in self.variances[:i]:
+                raise FormulaError(f"{term.text} is there twice: leave one out.")
 
     def __bool__(self) -> bool:
         return self.correlation is not None or bool(self.variances)

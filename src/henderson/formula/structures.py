@@ -61,10 +61,8 @@ def residual_terms(
             "correlation= is text such as 'ar1(time | subject)' or an object such as "
             f"ar1(position='time', group='subject'), not {type(correlation).__name__}."
         )
-    term, each_position = _correlation(correlation)
-    if each_position and term is not None:
-        variances += (_variance_by_position(term, correlation),)
-    return ResidualTerms(term, variances)
+    term, own = _correlation(correlation)
+    return ResidualTerms(term, variances + tuple(v for v in own if v not in variances))
 
 
 def _variances(variance: VarianceLike) -> tuple[VarianceTerm, ...]:
@@ -80,36 +78,33 @@ def _variances(variance: VarianceLike) -> tuple[VarianceTerm, ...]:
     return found
 
 
-def _variance_by_position(term: CorrelationTerm, text: str) -> VarianceTerm:
-    """A variance for every position, which SAS's heterogeneous structures have."""
-    if len(term.position) != 1 or not COLUMN.fullmatch(term.position[0]):
-        raise FormulaError(
-            f"'{text}' has a variance for every position: name the column of positions, "
-            f"as in '{text.partition('(')[0]}(visit | subject)'."
-        )
-    return VarianceTerm("ident", term.position[0])
-
-
 # ---- text
 
 
 @lru_cache(maxsize=256)
-def _correlation(text: str) -> tuple[CorrelationTerm | None, bool]:
-    """The term of a text, and whether it has a variance for every position."""
+def _correlation(text: str) -> tuple[CorrelationTerm | None, tuple[VarianceTerm, ...]]:
+    """The term of a text, and the variance by position that some of SAS's words bring along."""
     word = _SAS_WORD.match(text)
-    name, each = SAS[word[1]] if word else (None, False)
+    name, heterogeneous = SAS[word[1]] if word else (None, False)
     if word and name is None:
-        return None, False
+        return None, ()
     if word and not text[word.end() :].strip():
         raise FormulaError(f"'{text}' has no group: write '{word[1]}(time | subject)'.")
     plain = f"{name}{text[word.end() :]}" if word else text
     call, scanned = _call(plain, "correlation", "'ar1(time | subject)'")
     first, *options = scanned.split(",", call[1], call[2])
     position, group = _position_and_group(scanned, first)
-    if call[0] == "cs" and each:
-        # SAS's CSH names the visits for its variances; the correlation has no use for them.
-        return CorrelationTerm("cs", (), group), True
-    return CorrelationTerm(call[0], position, group, _nugget(scanned, options)), each
+    nugget = _nugget(scanned, options)
+    if not heterogeneous or word is None:
+        return CorrelationTerm(call[0], position, group, nugget), ()
+    if len(position) != 1 or not COLUMN.fullmatch(position[0]):
+        raise FormulaError(
+            f"'{text}' has a variance for every position: name the column of positions, "
+            f"as in '{word[1]}(visit | subject)'."
+        )
+    # The correlation of CSH has no use for the visits: they are there for the variances.
+    at = () if name == "cs" else position
+    return CorrelationTerm(call[0], at, group, nugget), (VarianceTerm("ident", position[0]),)
 
 
 def _call(text: str, what: str, example: str) -> tuple[tuple[str, int, int], Scan]:

@@ -18,7 +18,7 @@ from henderson.errors import DesignError
 from henderson.inference.boundary import boundary_p
 from henderson.inference.chibar import chi2_tail
 from henderson.inference.nesting import check_same_data, embed, outside_columns, same_fixed_part
-from henderson.inference.residual_nesting import residual_remark
+from henderson.inference.residual_nesting import model_text, residual_remark
 from henderson.model import fit_design
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _table(fits: Sequence[Fit], tests: Sequence[LikelihoodRatio]) -> pd.DataFram
     blank = (np.nan,) * 4
     ends = [blank, *((t.statistic, t.df, t.p_value, t.p_boundary) for t in tests)]
     rows = [
-        (f.formula, f.npar, f.aic, f.bic, f.llf, f.criterion, *end)
+        (model_text(f), f.npar, f.aic, f.bic, f.llf, f.criterion, *end)
         for f, end in zip(fits, ends, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -197,11 +197,14 @@ def _table(fits: Sequence[Fit], tests: Sequence[LikelihoodRatio]) -> pd.DataFram
 def _remarks(tests: Sequence[LikelihoodRatio]) -> list[str]:
     trusted = [t.remark for t in tests if t.remark]
     if any(np.isnan(t.p_boundary) for t in tests):
-        return [*trusted, "Where p_boundary is missing its law is not known; p_value may be too large."]
+        return [
+            *trusted,
+            "Where p_boundary is missing its law is not known; p_value may be too large.",
+        ]
     if any(t.p_boundary != t.p_value for t in tests):
         return [
             *trusted,
             "Pr(bound) minds that variances cannot be negative (mixture of chi-squares); "
-            "Pr(>Chisq) does not, and is too large where a variance is tested."
+            "Pr(>Chisq) does not, and is too large where a variance is tested.",
         ]
     return trusted

@@ -15,6 +15,7 @@ import numpy as np
 from henderson.errors import DesignError
 from henderson.inference.lrt import by_ml
 from henderson.inference.nesting import check_same_data, same_fixed_part
+from henderson.inference.residual_nesting import model_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +171,7 @@ def compare(*fits: Fit) -> Comparison:
     used, notes = _comparable(fits)
     table = pd.DataFrame(
         {
-            "model": [f.formula for f in fits],
+            "model": [model_text(f) for f in fits],
             "npar": [f.npar for f in used],
             "llf": [f.llf for f in used],
             "aic": [f.aic for f in used],

@@ -1,4 +1,4 @@
-"""Whether the residual structure of one model is a special case of another's."""
+"""Residual structures: in words, and whether one model's is a special case of another's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ GENERAL = {
     "ar1": frozenset({"toep", "us", "car1"}),
     "toep": frozenset({"us"}),
 }
+
+
+def model_text(fit: Fit) -> str:
+    """The formula, and the residual structure after it."""
+    terms = _terms(fit)
+    if terms is None:
+        return fit.formula
+    correlation = () if terms.correlation is None else (f"correlation {terms.correlation.text}",)
+    variances = (f"variance {v.text}" for v in terms.variances)
+    return ", ".join([fit.formula, *correlation, *variances])
 
 
 def residual_remark(small: Fit, big: Fit) -> str | None:
@@ -57,6 +67,6 @@ def _within(one: CorrelationTerm, other: CorrelationTerm) -> bool:
 
 def _lacks(small: Fit, big: Fit, what: str) -> DesignError:
     return DesignError(
-        f"'{small.formula}' has a {what} that the larger model '{big.formula}' lacks, so it is not "
+        f"'{model_text(small)}' has a {what} that '{model_text(big)}' lacks, so it is not "
         "within it. Compare such models with henderson.compare (AIC, BIC)."
     )

@@ -73,8 +73,10 @@ class View:
         return np.array([self.clusters.x_levels.index(v) for v in rows[self.x]], dtype=float)
 
     def _rows(self, at: np.ndarray, values: pd.Series) -> pd.DataFrame:
-        table = {c: [v] * len(at) for c, v in values.items()}
-        table[self.x] = [self.clusters.x_levels[int(i)] for i in at] if self.clusters.is_factor else at
+        table: dict[str, Any] = {c: [v] * len(at) for c, v in values.items()}
+        table[self.x] = (
+            [self.clusters.x_levels[int(i)] for i in at] if self.clusters.is_factor else at
+        )
         return pd.DataFrame(table)
 
 
@@ -121,9 +123,7 @@ def _grouping(
     return codes, levels, name
 
 
-def _values(
-    data: pd.DataFrame, x: str, codes: np.ndarray
-) -> tuple[np.ndarray, tuple[Any, ...]]:
+def _values(data: pd.DataFrame, x: str, codes: np.ndarray) -> tuple[np.ndarray, tuple[Any, ...]]:
     """x as numbers, and its levels if it is a factor; without a predictor every row is at 0."""
     if not x:
         return np.zeros(len(codes)), ()
@@ -166,8 +166,10 @@ def fitted_lines(
         values = fit.predict(rows, random=_terms(fit, v.group)).to_numpy()
         heights[j] = values[-1]
         if v.group:
-            line(ax, v.positions(rows), values, c.looks[j], marker="o" if c.is_factor else None,
-                 markersize=3.5, gid="group-line")  # fmt: skip
+            # A group whose x does not vary has a point and no line.
+            marker = "o" if c.is_factor or len(values) == 1 else None
+            line(ax, v.positions(rows), values, c.looks[j], marker=marker, markersize=3.5,
+                 gid="group-line")  # fmt: skip
     if _has_population(fit, v):
         _population(v, ax)
     if v.group:
@@ -236,7 +238,9 @@ def _levels_only(v: View, ax: Axes) -> Axes:
         place[c.codes[rows]], c.y[rows], linestyle="none", marker="o", markersize=4.5, color=REST,
         markeredgewidth=0.0, alpha=0.8, zorder=2.0, gid="points",
     )  # fmt: skip
-    ax.hlines(modes, place - 0.35, place + 0.35, color=c.looks[0].colour, linewidth=2.2, gid="modes")
+    ax.hlines(
+        modes, place - 0.35, place + 0.35, color=c.looks[0].colour, linewidth=2.2, gid="modes"
+    )
     ax.axhline(float(fit.params.iloc[0]), color=INK, linewidth=1.3, linestyle=(0, (5, 3)))
     dress(ax, c.group_name, c.y_name)
     ax.set_xticks(range(len(order)), [""] * len(order))

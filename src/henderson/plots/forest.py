@@ -9,6 +9,7 @@ import numpy as np
 
 from henderson.plots.style import (
     BLUE,
+    FONT,
     INK,
     MUTED,
     PAPER,
@@ -18,6 +19,7 @@ from henderson.plots.style import (
     canvas,
     digits,
     dress,
+    short,
 )
 
 if TYPE_CHECKING:
@@ -62,14 +64,19 @@ def forest(result: Approaches, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.6)
     word = "effect" if result.factor_levels else "slope"
-    dress(ax, f"{word} of {result.what}, 95 % interval", "")
+    dress(ax)
+    between = "\n* between groups: another quantity" if result[OTHER_QUANTITY].available else ""
+    ax.set_xlabel(
+        f"{word} of {short(result.what, 40)}, 95 % interval{between}", fontsize=FONT, color=INK,
+        parse_math=False,
+    )  # fmt: skip
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     return ax
 
 
 def window(result: Approaches) -> Window:
-    """What the axis spans: zero, every estimate of the slope, and the intervals of a typical width."""
+    """What the axis spans: zero, every estimate of the slope, and intervals of typical width."""
     lines = [
         a.t_line for a in result.approaches if a.t_line is not None and a.key != OTHER_QUANTITY
     ] or [a.t_line for a in result.approaches if a.t_line is not None]
@@ -98,12 +105,12 @@ def _row(ax: Axes, place: int, approach: Approach, shown: Window) -> None:
     _write(ax, place, text + ("*" if other else ""), INK)
 
 
-def _interval(
-    ax: Axes, place: int, ends: tuple[float, float], shown: Window, colour: str
-) -> None:
+def _interval(ax: Axes, place: int, ends: tuple[float, float], shown: Window, colour: str) -> None:
     low, high = (shown.clip(v) for v in ends)
     if high > low:
-        ax.plot([low, high], [place, place], color=colour, linewidth=2.2, zorder=2.0, gid="interval")
+        ax.plot(
+            [low, high], [place, place], color=colour, linewidth=2.2, zorder=2.0, gid="interval"
+        )
     for end, edge, marker in ((ends[0], shown.low, "<"), (ends[1], shown.high, ">")):
         cut = end < edge if marker == "<" else end > edge
         if cut:

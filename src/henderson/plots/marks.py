@@ -50,7 +50,8 @@ def frame(ax: Axes, c: Clusters, title: str = "") -> Axes:
     if c.is_factor:
         names = [short(v) for v in c.x_levels]
         ax.set_xticks(range(len(names)), names, parse_math=False)
-        ax.set_xlim(-0.45, len(names) - 0.55)
+        low, high = ax.get_xlim()
+        ax.set_xlim(min(low, -0.45), max(high, len(names) - 0.55))
     return ax
 
 
@@ -58,7 +59,11 @@ def line(ax: Axes, x: Any, y: Any, look: Look | None = None, **how: Any) -> None
     """A line in the look of a group, or in ink."""
     colour = INK if look is None else look.colour
     behind = look is not None and not look.named
-    settings = {"linewidth": 0.9 if behind else 2.0, "color": colour, "zorder": 2.5 if behind else 3.0}
+    settings = {
+        "linewidth": 0.9 if behind else 2.0,
+        "color": colour,
+        "zorder": 2.5 if behind else 3.0,
+    }
     ax.plot(x, y, **{**settings, "solid_capstyle": "round", **how})
 
 
@@ -87,8 +92,10 @@ def write(ax: Axes, x: float, y: float, text: str, colour: str = INK, **how: Any
     ax.text(x, y, text, parse_math=False, path_effects=rim, **{**settings, **how})
 
 
-def end_labels(ax: Axes, heights: Sequence[float], texts: Sequence[str], colours: Sequence[str]) -> None:
-    """Labels right of the axes at given heights (data units), pushed apart where they would touch."""
+def end_labels(
+    ax: Axes, heights: Sequence[float], texts: Sequence[str], colours: Sequence[str]
+) -> None:
+    """Labels right of the axes at given heights (data units), pushed apart where they touch."""
     if not len(heights):
         return
     low, high = ax.get_ylim()
@@ -145,9 +152,10 @@ def name_groups(ax: Axes, c: Clusters, group_looks: Sequence[Look], heights: Any
     )
     rest = len(group_looks) - len([look for look in group_looks if look.named])
     if rest:
-        ax.text(
-            1.0, 1.0, f"{rest} others in grey", transform=ax.transAxes, ha="right", va="bottom",
-            fontsize=SMALL, color=MUTED, gid="others",
+        ax.annotate(
+            f"{rest} others\nin grey", xy=(1.0, 0.0), xycoords="axes fraction",
+            xytext=(5.0, -5.0), textcoords="offset points", ha="left", va="top", fontsize=SMALL,
+            color=MUTED, annotation_clip=False, gid="others",
         )  # fmt: skip
 
 
@@ -157,7 +165,8 @@ def density(values: np.ndarray, count: int = 160) -> tuple[np.ndarray, np.ndarra
     Silverman's bandwidth (1986, eq. 3.31). The values are binned first, so the cost does not grow
     with their number times the grid.
     """
-    spread_ = min(float(np.std(values, ddof=1)), float(np.subtract(*np.quantile(values, [0.75, 0.25]))) / 1.34)
+    quarters = float(np.subtract(*np.quantile(values, [0.75, 0.25])))
+    spread_ = min(float(np.std(values, ddof=1)), quarters / 1.34)
     spread_ = spread_ if spread_ > 0 else float(np.std(values)) or 1.0
     width = 0.9 * spread_ * len(values) ** -0.2
     grid = np.linspace(values.min() - 3.0 * width, values.max() + 3.0 * width, count)

@@ -47,7 +47,7 @@ def caterpillar(
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
     _whiskers(ax, modes[order], reach[order])
     level_ticks(ax, [factor.levels[j] for j in order])
-    dress(ax, f"{name} of {factor.name}: difference from the population", factor.name)
+    dress(ax, f"{name} of {factor.name}", factor.name)
     level_size(ax, len(modes))
     ax.set_ylim(-0.7, len(modes) - 0.3)
     return ax
@@ -56,7 +56,9 @@ def caterpillar(
 def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray) -> None:
     at = np.arange(len(modes))
     if len(modes) > MOST_BARS:
-        ax.fill_betweenx(at, modes - reach, modes + reach, color=BAND, linewidth=0.0, gid="intervals")
+        ax.fill_betweenx(
+            at, modes - reach, modes + reach, color=BAND, linewidth=0.0, gid="intervals"
+        )
         line(ax, modes, at, color=BLUE, gid="modes")
         return
     ax.hlines(at, modes - reach, modes + reach, color=REST, linewidth=1.6, gid="intervals")
@@ -83,7 +85,9 @@ def shrinkage(
     other = choose(fit, factor.name, second)[1] if second else next(i for i in (0, 1) if i != k)
     pair = [k, other]
     cov = fit.varcorr()[factor.name].to_numpy()[np.ix_(pair, pair)]
-    return _shrunk_in_a_plane(own[:, pair], modes[:, pair], cov, factor, pair, canvas(ax, (4.6, 4.2)))
+    return _shrunk_in_a_plane(
+        own[:, pair], modes[:, pair], cov, factor, pair, canvas(ax, (4.6, 4.2))
+    )
 
 
 def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes) -> Axes:
@@ -101,7 +105,7 @@ def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes)
     )  # fmt: skip
     level_ticks(ax, [factor.levels[j] for j in order])
     _key_above(ax)
-    dress(ax, f"{factor.names[0]} of {factor.name}: difference from the population", factor.name)
+    dress(ax, f"{factor.names[0]} of {factor.name}", factor.name)
     level_size(ax, len(order))
     return ax
 

@@ -15,7 +15,7 @@ from henderson.plots import pictures
 from henderson.plots.clusters import MAX_POINTS, Clusters, clusters_of
 from henderson.plots.forest import forest
 from henderson.plots.residuals import residual_panels
-from henderson.plots.style import SIZE
+from henderson.plots.style import SIZE, arrange
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,12 +43,12 @@ PICTURES: dict[str, tuple[int, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class ApproachesPlots:
-    """Pictures of the seven approaches. Methods take `ax=` (or `axes=`) and return what they drew on.
+    """Pictures of the seven approaches. Methods take `ax=` or `axes=` and return what they drew on.
 
     Parameters
     ----------
     result : what to draw.
-    max_points : more rows than this are drawn as an even choice of so many, and the picture says so.
+    max_points : of more rows an even choice of so many is drawn, and the picture says so.
     """
 
     result: Approaches
@@ -118,7 +118,8 @@ class ApproachesPlots:
         if key not in PICTURES:
             raise DataError(f"There is no picture '{key}': {did_you_mean(key, PICTURES)}")
         count, size = PICTURES[key]
-        figure = Figure(figsize=(size[0] * count, size[1]), layout="constrained")
+        figure = Figure(figsize=(size[0] * count, size[1]))
+        arrange(figure)
         self.draw(key, list(np.ravel(figure.subplots(1, count, squeeze=False))))
         return figure
 

@@ -20,7 +20,7 @@ class Plots:
     Parameters
     ----------
     fit : what to draw.
-    max_points : more rows than this are drawn as an even choice of so many, and the picture says so.
+    max_points : of more rows an even choice of so many is drawn, and the picture says so.
     """
 
     fit: Fit

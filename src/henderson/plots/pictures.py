@@ -140,12 +140,13 @@ def parallel_fixed(c: Clusters, result: Approaches, ax: Axes | None = None) -> A
     ax = canvas(ax)
     looks = c.with_reference()
     points(ax, c, looks, faded=True)
-    left, room = _left_edge(c, 0.14)
+    left, room = _left_edge(c, 0.2)
     heights = _parallel(ax, c, fit, looks, left)
     start = float(predicted(fit, c, c.range[0], c.levels[0])[0])
     slope = float(fit.params.iloc[1])
-    shift = slope * (left - c.range[0])
-    _arrows(ax, c, fit, looks, (start + shift, left, room, shift), skip=0)
+    first = left + 0.3 * room
+    shift = slope * (first - c.range[0])
+    _arrows(ax, c, fit, looks, (start + shift, first, 0.7 * room, shift), skip=0)
     frame(ax, c, f"arrows: fixed effects, against {short(c.levels[0])}")
     name_groups(ax, c, looks, heights)
     return ax
@@ -182,7 +183,7 @@ def _left_edge(c: Clusters, share: float) -> tuple[float, float]:
 
 
 def _parallel(ax: Axes, c: Clusters, fit: Fit, looks: Sequence[Look], left: float) -> np.ndarray:
-    """Group lines: thick within the group's own range, thin where they go on; heights at the end."""
+    """Group lines: thick within the group's own range, thin beyond; heights (J,) at the end."""
     slope = float(fit.params.iloc[1])
     heights = np.full(len(c.levels), np.nan)
     for j in drawn(c, looks):
@@ -229,7 +230,7 @@ def _bell(ax: Axes, mean: float, variance: float, left: float, room: float) -> N
     """The density of N(mean, variance) lying on its side."""
     if variance <= 0.0:
         return
-    z = np.linspace(-3.0, 3.0, 121)
+    z = np.linspace(-2.6, 2.6, 121)
     y = mean + np.sqrt(variance) * z
     height = left + room * np.exp(-0.5 * z**2)
     ax.fill_betweenx(y, left, height, color=BAND, alpha=0.7, linewidth=0.0, zorder=1.2, gid="bell")
@@ -255,7 +256,8 @@ def full_fixed(c: Clusters, result: Approaches, ax: Axes | None = None) -> Axes:
             middle = float(predicted(fit, c, c.span(j), c.levels[j]).mean())
             line(ax, ends, middle + slope * (ends - ends.mean()), look, linestyle=DASHED,
                  linewidth=1.2, gid="reference", solid_capstyle="butt")  # fmt: skip
-    frame(ax, c, f"dashed: the slope of {short(reference)}, {signed(slope)}")
+    what = "effect in" if c.is_factor else "slope of"
+    frame(ax, c, f"dashed: the {what} {short(reference)}, {signed(slope)}")
     name_groups(ax, c, looks, heights)
     return ax
 
@@ -270,7 +272,8 @@ def full_random(c: Clusters, result: Approaches, ax: Axes | None = None) -> Axes
     line(ax, ends, predicted(fit, c, ends, c.levels[0], "none"), linestyle=DASHED, linewidth=1.8,
          zorder=4.0, gid="population", solid_capstyle="butt")  # fmt: skip
     variances = np.diag(fit.varcorr()[c.group_name])
-    slope = f"slopes ~ N({digits(fit.params.iloc[1])}, {digits(variances[-1])})"
+    word = "effects" if c.is_factor else "slopes"
+    slope = f"{word} ~ N({digits(fit.params.iloc[1])}, {digits(variances[-1])})"
     frame(ax, c, f"dashed: population; {slope}")
     name_groups(ax, c, c.looks, heights)
     return ax
@@ -306,14 +309,10 @@ def aggregation(
     if fit is not None:
         _between_line(second, c, fit, x, y)
     share = f"share of {short(c.x_levels[1])}" if c.is_factor else f"mean {c.x_name}"
-    slope = "no line: " + _few(x) if fit is None else f"slope {signed(float(fit.params.iloc[1]))}"
+    slope = "no line" if fit is None else f"slope {signed(float(fit.params.iloc[1]))}"
     dress(second, share, f"mean {c.y_name}", f"level 2: group means, {slope}")
     name_groups(second, c, c.looks, y)
     return [first, second]
-
-
-def _few(x: np.ndarray) -> str:
-    return "all at one place" if np.ptp(x) == 0 else f"{len(x)} groups"
 
 
 def _means(ax: Axes, x: np.ndarray, y: np.ndarray, looks: Sequence[Look]) -> None:
@@ -381,13 +380,17 @@ def _slope_bars(ax: Axes, c: Clusters, result: Approaches) -> None:
     )  # fmt: skip
     level_ticks(ax, [g.level for g in level1])
     ax.invert_yaxis()
-    title = "level 2: slopes with standard errors"
+    many = "effects" if c.is_factor else "slopes"
+    title = f"level 2: {many} with standard errors"
     line_ = result["hierarchical"].t_line
     if line_ is not None:
         ax.axvspan(line_.lower, line_.upper, color=BAND, alpha=0.55, linewidth=0.0, zorder=1.0)
-        ax.axvline(line_.estimate, color=INK, linewidth=1.8, linestyle=DASHED, zorder=4.0, gid="mean")
-        title = f"level 2: slopes ± SE; dashed: mean {signed(line_.estimate)}"
-    dress(ax, f"slope of {_x_word(c)}", "", title)
+        ax.axvline(
+            line_.estimate, color=INK, linewidth=1.8, linestyle=DASHED, zorder=4.0, gid="mean"
+        )
+        title = f"level 2: {many} ± SE; dashed: mean {signed(line_.estimate)}"
+    dress(ax, f"{many} of {result.what}", "", title)
+    ax.margins(x=0.08)
     level_size(ax, len(level1))
 
 

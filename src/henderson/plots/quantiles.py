@@ -31,7 +31,9 @@ def normal_quantiles(
         ordered, rank = ordered[keep], rank[keep]
     n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
     theory = special.ndtri((rank - 0.375) / (n + 0.25))
-    lower, upper = (special.ndtri(special.betaincinv(rank, n + 1 - rank, q)) for q in (0.025, 0.975))
+    lower, upper = (
+        special.ndtri(special.betaincinv(rank, n + 1 - rank, q)) for q in (0.025, 0.975)
+    )
     band(ax, theory, mean + sd * lower, mean + sd * upper)
     line(ax, theory[[0, -1]], mean + sd * theory[[0, -1]], color=INK, linewidth=1.3)
     ax.plot(

@@ -90,7 +90,7 @@ def residuals_against_fitted(
 
 
 def scale_location(fit: Fit, ax: Axes | None = None, max_points: int = 5000) -> Axes:
-    """Square roots of the absolute scaled residuals over fitted values: a flat line is what to see."""
+    """Roots of the absolute scaled residuals over fitted values: a flat line is what to see."""
     from henderson.tables.summary import scaled_residuals
 
     ax = canvas(ax)
@@ -149,8 +149,9 @@ def _boxes(ax: Axes, parts: list[np.ndarray], levels: Sequence[Any], group: str)
         [parts[j] for j in order], orientation="horizontal", widths=0.6, patch_artist=True,
         manage_ticks=False, boxprops={"facecolor": BAND, "edgecolor": MUTED, "linewidth": 0.8},
         medianprops={"color": VERMILION, "linewidth": 1.4},
-        whiskerprops={"color": MUTED, "linewidth": 0.8}, capprops={"color": MUTED, "linewidth": 0.8},
-        flierprops={"marker": ".", "markersize": 3, "markerfacecolor": REST, "markeredgecolor": REST},
+        whiskerprops={"color": MUTED, "linewidth": 0.8},
+        capprops={"color": MUTED, "linewidth": 0.8},
+        flierprops={"marker": ".", "markersize": 3, "color": REST},
     )  # fmt: skip
     level_ticks(ax, [levels[j] for j in order], 1)
     dress(ax, "residual", group)
@@ -169,7 +170,9 @@ def level_ticks(ax: Axes, levels: Sequence[Any], start: int = 0) -> None:
 
 def level_size(ax: Axes, count: int) -> None:
     """Smaller letters where many levels stand below each other."""
-    ax.tick_params(axis="y", labelsize=9.0 if count <= 12 else 7.5 if count <= 20 else 6.0, length=0)
+    ax.tick_params(
+        axis="y", labelsize=9.0 if count <= 12 else 7.5 if count <= 20 else 6.0, length=0
+    )
 
 
 def running_mean(x: np.ndarray, y: np.ndarray, count: int = 40) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#1f2328"
 MUTED = "#5d6771"
@@ -81,7 +82,8 @@ def looks(heights: np.ndarray, always: Sequence[int] = ()) -> list[Look]:
     if count <= len(PALETTE):
         return [_look(i) for i in range(count)]
     order = np.argsort(heights, kind="stable")
-    chosen = dict.fromkeys([*always, *(int(order[i]) for i in (0, count // 2, -1))])
+    # The reference comes last, so that the others keep their colours in every picture.
+    chosen = dict.fromkeys([*(int(order[i]) for i in (0, count // 2, -1)), *always])
     colours = {code: i for i, code in enumerate(list(chosen)[: len(PALETTE)])}
     rest = Look(REST, TEXT_SHADE[REST], "o", False)
     return [_look(colours[j]) if j in colours else rest for j in range(count)]
@@ -104,12 +106,18 @@ def panels(
         import matplotlib.pyplot as plt
 
         figsize = (size[0] * count, size[1])
-        _, made = plt.subplots(1, count, figsize=figsize, layout="constrained", squeeze=False)
+        figure, made = plt.subplots(1, count, figsize=figsize, squeeze=False)
+        arrange(figure)
         return list(made[0])
     given = list(np.ravel(np.asarray(axes, dtype=object)))
     if len(given) != count:
         raise ValueError(f"This picture needs {count} axes, not {len(given)}.")
     return given
+
+
+def arrange(figure: Figure) -> None:
+    """Room for labels around every panel."""
+    figure.set_layout_engine("constrained", wspace=0.06, w_pad=0.06)
 
 
 def dress(ax: Axes, x: str = "", y: str = "", title: str = "") -> Axes:

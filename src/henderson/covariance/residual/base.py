@@ -105,7 +105,7 @@ class Pairs:
         count, s = rows.shape
         codes, at = model.codes[rows], model.positions[rows]
         apart = (codes[:, :, None] == codes[:, None, :]) & ~np.eye(s, dtype=bool)
-        distinct, place = np.unique(at.reshape(count * s, -1), axis=0, return_inverse=True)
+        distinct, place = _distinct(at.reshape(count * s, -1))
         place, size = place.reshape(count, s), len(distinct)
         if size**2 <= count * s**2:
             first, second = np.divmod(np.arange(size**2), size)
@@ -114,6 +114,15 @@ class Pairs:
         i, j = np.divmod(np.arange(s * s), s)
         left, right = at[:, i].reshape(count * s * s, -1), at[:, j].reshape(count * s * s, -1)
         return Pairs(left, right, np.arange(count * s * s).reshape(count, s, s), apart)
+
+
+def _distinct(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct positions (u, d) and which of them each of `at` (r, d) is."""
+    if at.shape[1] == 1:  # Sorting numbers is many times faster than sorting rows.
+        values, place = np.unique(at[:, 0], return_inverse=True)
+        return values[:, None], place
+    distinct, place = np.unique(at, axis=0, return_inverse=True)
+    return distinct, place
 
 
 @dataclass(frozen=True)
