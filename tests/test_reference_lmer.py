@@ -264,7 +264,7 @@ def same_term(case: ReferenceCase, part: dict[str, Any]) -> np.ndarray:
     owner: dict[str, int] = {}
     for i, term in enumerate(case.results["varcomp"]):
         if term["group"] == part["group"]:
-            owner |= {name: i for name in term["terms"]}
+            owner |= dict.fromkeys(term["terms"], i)
     of = np.array([owner[name] for name in part["terms"]])
     return np.asarray(of[:, None] == of)
 

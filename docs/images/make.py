@@ -17,13 +17,16 @@ def classrooms() -> Figure:
     result = hd.approaches(hd.load_dataset("classroom_scores"), "score", "edu", "classroom")
     figure = Figure(figsize=(10.0, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    result.plot.lm_global(ax=left)
+    # The right picture needs more room up and down, so it settles the shared axis.
     result.plot.lmm_inter(ax=right)
+    result.plot.lm_global(ax=left)
     effects = [result[key].t_line for key in ("lm_global", "lmm_inter")]
-    words = ("One line for all", "A line per classroom, intercepts drawn from N(0, variance)")
+    words = ("One line for all", "Random intercepts: a line per classroom")
     for ax, word, line in zip((left, right), words, effects, strict=True):
         assert line is not None
-        ax.set_title(f"{word}\nslope {line.estimate:.3f}, SE {line.std_error:.3f}", loc="left")
+        ax.set_title(
+            f"{word}\nslope {line.estimate:.3f}, SE {line.std_error:.3f}", loc="left", fontsize=11
+        )
     return figure
 
 

@@ -45,7 +45,8 @@ def lmm(
     offset : column name or array (n,): a term with coefficient one.
     subset : boolean array (n,) or a pandas query such as `"age > 10"`.
     correlation : of the residuals within groups: `"ar1(time | subject)"`, `"cs(1 | subject)"`,
-        `"exp(x + y | field, nugget=True)"`, or the object, `henderson.structures.ar1(...)`.
+        `"exp(x + y | field, nugget=True)"`, or an object of
+        `henderson.formula.structures`.
     variance : of the residuals: `"ident(sex)"`, `"power(fitted)"`, a product of such.
     context : names that the formula may use beside the columns.
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from henderson.covariance import Structure, make_structure, structure_names
+from henderson.design.random import POSITIONS
 from henderson.errors import FormulaError
+from henderson.formula.words import STRUCTURES
 
 K = 4
 PLANE = np.array([[0.0, 0.0], [1.0, 0.2], [0.3, 1.4], [2.5, 2.0]])
@@ -35,6 +37,20 @@ def draw_phi(data: st.DataObject, structure: Structure) -> np.ndarray:
 def spread(structure: Structure, phi: np.ndarray) -> np.ndarray:
     """The Jacobian as a matrix (m, K K)."""
     return structure.jacobian(phi).reshape(len(phi), -1)
+
+
+def test_the_grammar_the_design_and_the_files_know_the_same_structures() -> None:
+    assert set(NAMES) - {"iid"} == STRUCTURES - {"fa", "known"}
+    for name in NAMES:
+        assert (name in POSITIONS) == _needs_positions(name)
+
+
+def _needs_positions(name: str) -> bool:
+    try:
+        make_structure(name, 3)
+    except FormulaError:
+        return True
+    return False
 
 
 @structures

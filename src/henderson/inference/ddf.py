@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from henderson.engine.satterthwaite import satterthwaite
 from henderson.errors import DesignError
 from henderson.inference.kenward_roger import kenward_roger
-from henderson.engine.satterthwaite import satterthwaite
 
 if TYPE_CHECKING:
     from henderson.fit import Fit

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Protocol, TypeVar
@@ -109,6 +110,7 @@ def make_correlation(name: str, places: Places, *, nugget: bool = False) -> Corr
     return _REGISTRY[name](places)
 
 
+@lru_cache(maxsize=1)
 def _load() -> None:
     """Import the files of this folder, which register themselves."""
     package = import_module("henderson.covariance.correlations")

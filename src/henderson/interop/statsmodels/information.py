@@ -15,8 +15,8 @@ from henderson.fit import Fit
 from henderson.inference.joint_information import (
     free_entries,
     is_singular,
-    mixed_scores,
     joint_cov_params,
+    mixed_scores,
 )
 from henderson.interop.statsmodels.model import MixedLM
 
