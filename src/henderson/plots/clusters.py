@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,12 @@ class Clusters:
     def with_reference(self) -> list[Look]:
         """The same, with the first group among those that stand out."""
         return looks(self.means, always=(0,))
+
+    def together(self, group_looks: Sequence[Look]) -> list[tuple[Look, list[int]]]:
+        """The groups that are drawn in one look: all the grey ones first, then each by itself."""
+        grey = [j for j, look in enumerate(group_looks) if not look.named]
+        named = [(look, [j]) for j, look in enumerate(group_looks) if look.named]
+        return ([(group_looks[grey[0]], grey)] if grey else []) + named
 
     @cached_property
     def shown(self) -> np.ndarray:

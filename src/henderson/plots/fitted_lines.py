@@ -15,7 +15,7 @@ from henderson.inference.ddf import ddf_method
 from henderson.inference.wald import t_quantile
 from henderson.plots.clusters import MAX_POINTS, Clusters
 from henderson.plots.marks import band, frame, line, name_groups, points
-from henderson.plots.style import INK, REST, canvas, dress
+from henderson.plots.style import INK, REST, canvas, dress, evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,8 +182,7 @@ def _drawn(c: Clusters) -> list[int]:
     count = len(c.levels)
     if count <= MOST_LINES:
         return list(range(count))
-    order = np.argsort(c.means, kind="stable")
-    chosen = order[np.linspace(0, count - 1, MOST_LINES).round().astype(int)]
+    chosen = evenly(c.means, MOST_LINES)
     return sorted({*map(int, chosen), *(j for j, look in enumerate(c.looks) if look.named)})
 
 

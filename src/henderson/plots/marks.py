@@ -29,19 +29,15 @@ def points(ax: Axes, c: Clusters, group_looks: Sequence[Look], *, faded: bool = 
     """One set of markers per group, those that stand out last."""
     count = len(c.shown)
     size = 5.2 if count <= 150 else 4.0 if count <= 600 else 2.5
-    for j in _behind_first(group_looks):
-        rows = c.shown[c.codes[c.shown] == j]
-        look = group_looks[j]
+    for look, members in c.together(group_looks):
+        rows = c.shown[np.isin(c.codes[c.shown], members)]
         ax.plot(
             c.drawn_x[rows], c.y[rows], linestyle="none", marker=look.marker, markersize=size,
             color=look.colour, alpha=0.3 if faded else 0.75, markeredgewidth=0.0,
-            zorder=2.2 if look.named else 2.0, label=str(c.levels[j]), gid="points",
+            zorder=2.2 if look.named else 2.0, label=str(c.levels[members[0]]) if look.named else "others",
+            gid="points",
         )  # fmt: skip
     note(ax, c.thinned)
-
-
-def _behind_first(group_looks: Sequence[Look]) -> list[int]:
-    return sorted(range(len(group_looks)), key=lambda j: group_looks[j].named)
 
 
 def frame(ax: Axes, c: Clusters, title: str = "") -> Axes:

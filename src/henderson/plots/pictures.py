@@ -30,6 +30,8 @@ from henderson.plots.style import (
     canvas,
     digits,
     dress,
+    evenly,
+    note,
     panels,
     short,
     signed,
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from henderson.fit import Fit
     from henderson.seven.result import Approaches, GroupSlope
 
+# More means or bars than these are an even choice of all.
+MOST_MEANS = 400
+MOST_BARS = 80
 DASHED = (0, (5, 3))
 POPULATION = "population"
 
@@ -61,8 +66,8 @@ def data(c: Clusters, result: Approaches, ax: Axes | None = None, *, lines: bool
 
 def _ends(c: Clusters) -> np.ndarray:
     """Where the rows of each group stand (J,) at its right end: labels go there."""
-    out = np.empty(len(c.levels))
-    for j in range(len(c.levels)):
+    out = np.full(len(c.levels), np.nan)
+    for j in (j for j, look in enumerate(c.looks) if look.named):
         rows = c.codes == j
         last = c.x[rows] >= np.quantile(c.x[rows], 0.6)
         out[j] = c.y[rows][last].mean()
@@ -83,8 +88,7 @@ def drawn(c: Clusters, group_looks: Sequence[Look]) -> list[int]:
     count = len(c.levels)
     if count <= MOST_LINES:
         return list(range(count))
-    order = np.argsort(c.means, kind="stable")
-    chosen = order[np.linspace(0, count - 1, MOST_LINES).round().astype(int)]
+    chosen = evenly(c.means, MOST_LINES)
     named = [j for j, look in enumerate(group_looks) if look.named]
     return sorted({*map(int, chosen), *named})
 
@@ -301,11 +305,11 @@ def aggregation(
     means = result.aggregated.means
     x, y = means[c.x_name].to_numpy(dtype=float), means[c.y_name].to_numpy(dtype=float)
     points(first, c, c.looks, faded=True)
-    _means(first, x, y, c.looks)
+    _means(first, c, x, y)
     frame(first, c, "level 1: rows and group means")
     name_groups(first, c, c.looks, y)
     fit = result.aggregated.fit
-    _means(second, x, y, c.looks)
+    _means(second, c, x, y)
     if fit is not None:
         _between_line(second, c, fit, x, y)
     share = f"share of {short(c.x_levels[1])}" if c.is_factor else f"mean {c.x_name}"
@@ -315,10 +319,12 @@ def aggregation(
     return [first, second]
 
 
-def _means(ax: Axes, x: np.ndarray, y: np.ndarray, looks: Sequence[Look]) -> None:
-    for i, look in enumerate(looks):
+def _means(ax: Axes, c: Clusters, x: np.ndarray, y: np.ndarray) -> None:
+    for look, members in c.together(c.looks):
+        at = np.asarray(members)
+        at = at if look.named else at[evenly(y[at], MOST_MEANS)]
         ax.plot(
-            x[i], y[i], linestyle="none", marker=look.marker, markersize=9.5 if look.named else 6.0,
+            x[at], y[at], linestyle="none", marker=look.marker, markersize=9.5 if look.named else 6.0,
             color=look.colour, markeredgecolor=PAPER, zorder=4.0 + look.named, gid="mean",
         )  # fmt: skip
 
@@ -366,7 +372,10 @@ def _own_lines(ax: Axes, c: Clusters, result: Approaches, looks: Sequence[Look])
 
 def _slope_bars(ax: Axes, c: Clusters, result: Approaches) -> None:
     """A bar per slope with its standard error; the mean slope with its 95 % interval behind."""
-    level1: tuple[GroupSlope, ...] = result.two_stage.level1
+    level1: Sequence[GroupSlope] = result.two_stage.level1
+    count = len(level1)
+    if count > MOST_BARS:
+        level1 = [level1[i] for i in evenly(np.array([g.slope for g in level1]), MOST_BARS)]
     slopes = np.array([g.slope for g in level1])
     at = np.arange(len(level1))
     place = {level: j for j, level in enumerate(c.levels)}
@@ -391,6 +400,7 @@ def _slope_bars(ax: Axes, c: Clusters, result: Approaches) -> None:
         title = f"level 2: {many} ± SE; dashed: mean {signed(line_.estimate)}"
     dress(ax, f"{many} of {result.what}", "", title)
     ax.margins(x=0.08)
+    note(ax, f"{len(level1)} of {count:,} groups drawn" if len(level1) < count else "")
     level_size(ax, len(level1))
 
 

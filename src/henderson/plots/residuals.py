@@ -19,6 +19,7 @@ from henderson.plots.style import (
     Look,
     canvas,
     dress,
+    evenly,
     looks,
     note,
     panels,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MOST_DENSITIES = 6
 # Names of more groups than this do not fit below their boxes.
 MOST_NAMES = 30
+# More boxes than this are an even choice of all groups.
+MOST_BOXES = 60
 PANEL = (3.6, 3.2)
 
 
@@ -57,8 +60,7 @@ def residual_panels(
     resid = fit.resid.to_numpy()
     if codes is None:
         codes, levels = np.zeros(len(resid), dtype=np.intp), ("all rows",)
-    heights = np.array([resid[codes == j].mean() for j in range(len(levels))])
-    colours = looks(heights)
+    colours = looks(group_means(resid, codes, len(levels)))
     residuals_against_fitted(fit, first, codes, colours, max_points)
     residual_density(resid, second)
     residuals_by_group(resid, codes, levels, group, third, colours)
@@ -80,9 +82,11 @@ def residuals_against_fitted(
     if codes is None or group_looks is None:
         _dots(ax, fitted[shown], resid[shown], Look(BLUE, BLUE, "o", True))
     else:
-        for j, look in enumerate(group_looks):
+        rest = np.array([not look.named for look in group_looks])[codes[shown]]
+        _dots(ax, fitted[shown[rest]], resid[shown[rest]], Look(REST, REST, "o", False))
+        for j in (j for j, look in enumerate(group_looks) if look.named):
             rows = shown[codes[shown] == j]
-            _dots(ax, fitted[rows], resid[rows], look)
+            _dots(ax, fitted[rows], resid[rows], group_looks[j])
     if len(np.unique(fitted)) > 8:
         line(ax, *running_mean(fitted, resid), color=INK, linewidth=1.4, gid="trend")
     note(ax, f"{len(shown):,} of {len(resid):,} rows drawn" if len(shown) < len(resid) else "")
@@ -129,8 +133,10 @@ def residuals_by_group(
 ) -> Axes:
     """Densities by group, or boxes where there are more than six groups (or a very small one)."""
     ax = canvas(ax)
-    parts = [resid[codes == j] for j in range(len(levels))]
-    colours = looks(np.array([p.mean() for p in parts])) if group_looks is None else group_looks
+    means = group_means(resid, codes, len(levels))
+    colours = looks(means) if group_looks is None else group_looks
+    chosen = np.sort(evenly(means, MOST_BOXES))
+    parts = [resid[codes == j] for j in chosen]
     if len(levels) <= MOST_DENSITIES and min(map(len, parts)) >= 5:
         for part, level, look in zip(parts, levels, colours, strict=True):
             line(ax, *density(part), look, label=short(level))
@@ -138,7 +144,13 @@ def residuals_by_group(
         ax.set_yticks([])
         _key(ax)
         return dress(ax, "residual", f"density by {short(group)}" if group else "density")
-    return _boxes(ax, parts, levels, group)
+    note(ax, f"{len(chosen)} of {len(levels):,} drawn" if len(chosen) < len(levels) else "")
+    return _boxes(ax, parts, [levels[j] for j in chosen], group)
+
+
+def group_means(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Mean (J,) of the values (n,) in each group."""
+    return np.bincount(codes, values, count) / np.bincount(codes, minlength=count)
 
 
 def _boxes(ax: Axes, parts: list[np.ndarray], levels: Sequence[Any], group: str) -> Axes:

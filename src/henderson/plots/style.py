@@ -93,6 +93,14 @@ def _look(i: int) -> Look:
     return Look(PALETTE[i], TEXT_SHADE[PALETTE[i]], MARKERS[i], True)
 
 
+def evenly(values: np.ndarray, most: int) -> np.ndarray:
+    """Numbers of at most `most` of the values, in ascending order of value, evenly chosen."""
+    order = np.argsort(values, kind="stable")
+    if len(order) <= most:
+        return order
+    return order[np.linspace(0, len(order) - 1, most).round().astype(int)]
+
+
 def canvas(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     """The axes to draw on: the caller's, or new ones of `size` inches."""
     return ax if ax is not None else panels(None, 1, size)[0]

@@ -42,6 +42,7 @@ def _inline(svg: str, name: str, title: str, description: str) -> str:
     svg = re.sub(r'\b(d|x|y|x1|x2|y1|y2|transform)="([^"]*)"', _rounded, svg)
     svg = _own_ids(svg, name)
     svg, rules = _shared_styles(svg, name)
+    svg = _GROUP.sub(_class_once, svg.replace("xlink:href", "href"))
     head = svg[: svg.index(">") + 1]
     opened = re.sub(r'\s(width|height)="[^"]*"', "", head, count=2)
     label = f'role="img" aria-labelledby="{name}-t {name}-d" class="figure"'
@@ -73,6 +74,20 @@ def _shared_styles(svg: str, name: str) -> tuple[str, str]:
 
     svg = re.sub(r'style="([^"]*)"', swap, svg)
     return svg, "".join(f".{label}{{{style}}}" for style, label in classes.items())
+
+
+# A group that holds the points of one plot, and nothing else.
+_GROUP = re.compile(r"(<g\b[^>]*)>((?:\s*<use [^>]*/>)+)\s*</g>")
+
+
+def _class_once(found: re.Match[str]) -> str:
+    """The class that all points of a group share, written at the group."""
+    head, body = found.groups()
+    classes = set(re.findall(r'\sclass="([^"]+)"', body))
+    if len(classes) != 1 or "class=" in head or body.count("class=") != body.count("<use"):
+        return found[0]
+    body = re.sub(r'\sclass="[^"]+"|\s(?=<use)', "", body)
+    return f'{head} class="{classes.pop()}">{body}</g>'
 
 
 def _rounded(attribute: re.Match[str]) -> str:
