@@ -17,6 +17,7 @@ import pandas as pd
 from henderson.design import Design
 from henderson.engine.optimise import Optimum
 from henderson.errors import Note
+from henderson.natural import Structured, is_structured, structured_parts
 from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
 
@@ -124,16 +125,37 @@ class Fit:
 
     @cached_property
     def theta(self) -> pd.Series:
-        """Entries of the relative Cholesky factor, column by column within a term (as in lme4)."""
+        """Entries of the relative Cholesky factor, column by column within a term (as in lme4).
+
+        Of structured terms and residuals the parameters of `structures()`, named "text.parameter".
+        """
         names: list[str] = []
         values: list[float] = []
         for factor, sigma in zip(self.design.random, self.optimum.sigmas, strict=True):
             for slot in factor.slots:
+                if is_structured(slot):
+                    continue
                 block = sigma[slot.columns, slot.columns]
                 labels, entries = _theta(factor.name, slot.names, block, slot.term.structure)
                 names += labels
                 values += entries
+        for text, parameters in self.structures().items():
+            names += [f"{text}.{name}" for name in parameters]
+            values += parameters.values()
         return pd.Series(values, index=names, name="theta", dtype=float)
+
+    def structures(self) -> dict[str, dict[str, float]]:
+        """The parameters of structured random terms and of the residuals' structure, by its text.
+
+        Standard deviations (of random effects, in units of the response), correlations "rho",
+        ranges in units of the positions, and for variance functions ratios and powers: those of
+        standard deviations relative to `sigma`. Terms without structure are in `varcorr()`.
+        """
+        return {part.text: dict(part.values) for part in self._structured}
+
+    @cached_property
+    def _structured(self) -> tuple[Structured, ...]:
+        return structured_parts(self.design, self.optimum)
 
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects."""
@@ -142,7 +164,7 @@ class Fit:
             for f, s in zip(self.design.random, self.optimum.sigmas, strict=True)
         }
         terms = tuple((f.name, slot.names) for f in self.design.random for slot in f.slots)
-        return VarCorr(cov, terms, self.sigma)
+        return VarCorr(cov, terms, self.sigma, tuple(p for p in self._structured if p.names))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes (BLUPs) by grouping factor: one row a level, one column an effect."""
@@ -211,6 +233,22 @@ class Fit:
     def resid(self) -> pd.Series:
         """y less the fitted values: conditional residuals."""
         return pd.Series(self.design.y, index=self.design.index, name="resid") - self.fittedvalues
+
+    def residuals(
+        self, kind: Literal["response", "pearson", "normalized"] = "response"
+    ) -> pd.Series:
+        """Conditional residuals with the caller's index.
+
+        Parameters
+        ----------
+        kind : "response", y less the fitted values; "pearson", over their standard deviations;
+            "normalized", uncorrelated and of variance one too: over the Cholesky factor of their
+            covariance R, in the order of the positions. Where the model is right these look like
+            white noise.
+        """
+        from henderson.residuals import residuals
+
+        return pd.Series(residuals(self, kind), index=self.design.index, name=kind)
 
     def _linear(self, *, random: bool) -> np.ndarray:
         design = self.design

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from henderson.natural import Structured
+
 
 @dataclass(frozen=True)
 class VarCorr:
@@ -18,11 +20,13 @@ class VarCorr:
     cov : group -> DataFrame (K, K), in squared units of the response; zeros between terms.
     terms : (group, names) per random term, in the formula's order.
     sigma : residual standard deviation.
+    structured : the terms with a structure, and its parameters.
     """
 
     cov: dict[str, pd.DataFrame]
     terms: tuple[tuple[str, tuple[str, ...]], ...]
     sigma: float
+    structured: tuple[Structured, ...] = ()
 
     def __getitem__(self, group: str) -> pd.DataFrame:
         return self.cov[group]

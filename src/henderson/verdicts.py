@@ -95,7 +95,7 @@ def _ranks_in_formula_order(design: Design, optimum: Optimum) -> list[tuple[int,
 
 def _singular_note(factor: RandomFactor, slot: TermSlot, sigma: np.ndarray) -> Note:
     """Say which variance is on the boundary and which simpler terms to try."""
-    variances = np.diag(sigma)
+    variances = np.diag(sigma) * (factor.z[:, slot.columns] ** 2).mean(axis=0)
     zero = variances <= 1e-10 * max(1.0, float(variances.max(initial=0.0)))
     if len(slot.names) == 1 or zero.all():
         return Note(

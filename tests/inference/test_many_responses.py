@@ -158,7 +158,7 @@ def test_wilson_interval() -> None:
 
 
 def test_bad_power_requests_are_refused(sleep: Any) -> None:
-    with pytest.raises(DesignError, match="no fixed effect 'days'.*'Days'"):
+    with pytest.raises(DesignError, match=r"no fixed effect 'days'.*'Days'"):
         hd.power(sleep, "days")
     with pytest.raises(DesignError, match="brings its own sigma"):
         hd.power(sleep, "Days", sigma=1.0)

@@ -23,7 +23,9 @@ def crossed_data() -> pd.DataFrame:
     k = 2 * h + rng.integers(0, 2, n)
     y = y + rng.normal(size=12)[k] + rng.normal(size=n)
     frame = {"y": y, "x": x, "w": rng.gamma(4.0, size=n)}
-    return pd.DataFrame(frame | {name: v.astype(str) for name, v in zip("ghk", (g, h, k))})
+    return pd.DataFrame(
+        frame | {name: v.astype(str) for name, v in zip("ghk", (g, h, k), strict=True)}
+    )
 
 
 DATA = crossed_data()

@@ -174,6 +174,18 @@ def test_limits_follow_the_units_of_the_response(sleep: Any) -> None:
     np.testing.assert_allclose(scale * other, ours, rtol=1e-6)
 
 
+def test_limits_do_not_depend_on_the_basis_of_the_random_effects() -> None:
+    """The first machine is the intercept of treatment coding: the same sd in two models."""
+    data = hd.load_dataset("machines")
+    cells = hd.lmm("score ~ Machine + (0 + Machine | Worker)", data)
+    treatment = hd.lmm("score ~ Machine + (Machine | Worker)", data)
+    first, second = (f.confint("profile", which=["sd", "sigma"]) for f in (cells, treatment))
+    np.testing.assert_allclose(first.iloc[0], second.iloc[0], rtol=1e-6)
+    np.testing.assert_allclose(first.loc["sigma"], second.loc["sigma"], rtol=1e-6)
+    assert first.index[0] == "sd_Machine[A]|Worker"
+    assert second.index[0] == "sd_Intercept|Worker"
+
+
 # ---- boundaries
 
 
@@ -307,7 +319,7 @@ def test_no_path_goes_below_the_fit() -> None:
 
 
 def test_an_unknown_parameter_is_named(sleep: Any) -> None:
-    with pytest.raises(DesignError, match="no parameter 'Dayz'.*Days"):
+    with pytest.raises(DesignError, match=r"no parameter 'Dayz'.*Days"):
         profile(sleep, "Dayz")
 
 

@@ -204,7 +204,7 @@ def test_crossed_factors_have_no_independent_clusters() -> None:
     fit = hd.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", hd.load_dataset("penicillin"))
     with pytest.raises(DesignError, match="crossed"):
         fit.cov_robust()
-    with pytest.raises(DesignError, match="Level .* of 'sample' has rows in several clusters"):
+    with pytest.raises(DesignError, match=r"Level .* of 'sample' has rows in several clusters"):
         fit.cov_robust(cluster="plate")
 
 

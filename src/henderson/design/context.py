@@ -70,7 +70,8 @@ def required_columns(
         column = _check_call(name, have, context, trusted)
         if column is not None:
             found[column] = None
-    for name in (c for term in formula.random for c in term.group):
+    strata = [text for term in formula.random for key, text in term.options if key == "by"]
+    for name in [*(c for term in formula.random for c in term.group), *strata]:
         if name not in have:
             raise unknown_column(name, have)
         found[name] = None

@@ -205,9 +205,7 @@ class Optimum:
         out = []
         for factor, term in self.layout.terms:
             block = self.factorisation.sigmas[factor][term.columns, term.columns]
-            values = np.linalg.eigvalsh(block)
-            floor = RULES.singular * max(1.0, float(values[-1]))
-            out.append((int((values > floor).sum()), term.structure.size))
+            out.append((_rank(block, linear=term.structure.linear), term.structure.size))
         return tuple(out)
 
     @property
@@ -287,9 +285,21 @@ def _off_boundary(sigma: np.ndarray) -> np.ndarray:
     return (vectors * values) @ vectors.T
 
 
-def _reach_of_zero(point: Evaluated, a: int, b: int) -> float:
-    """How much the quadratic model rises from the optimum to phi[a:b] = 0."""
-    part = point.phi[a:b]
+def _rank(sigma: np.ndarray, *, linear: bool) -> int:
+    """Eigenvalues of Sigma that are not zero.
+
+    A structure with correlations of its own is of full rank unless its variance is zero, however
+    near to singular a smooth correlation function may be in numbers.
+    """
+    values = np.linalg.eigvalsh(sigma)
+    if not linear:
+        return len(values) if values[-1] > RULES.singular else 0
+    return int((values > RULES.singular * max(1.0, float(values[-1]))).sum())
+
+
+def _reach_of_zero(point: Evaluated, a: int, b: int, zero: np.ndarray) -> float:
+    """How much the quadratic model rises from the optimum to phi[a:b] = zero."""
+    part = point.phi[a:b] - zero
     return 0.5 * float(part @ point.hessian[a:b, a:b] @ part)
 
 
@@ -302,7 +312,7 @@ def _compare_with_zero(
     lengths = [len(term.structure.zero()) for _, term in layout.terms]
     ends = np.cumsum([0, *lengths])
     for (factor, term), a, b in zip(layout.terms, ends[:-1], ends[1:], strict=True):
-        if not 1e-6 < _reach_of_zero(best.point, a, b) < RULES.far:
+        if not 1e-6 < _reach_of_zero(best.point, a, b, term.structure.zero()) < RULES.far:
             continue
         phi = best.point.phi.copy()
         phi[a:b] = term.structure.zero()

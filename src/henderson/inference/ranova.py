@@ -100,11 +100,10 @@ def reduced_designs(design: Design) -> Iterator[tuple[str, Design]]:
 def _reductions(factor: RandomFactor, slot: TermSlot) -> Iterator[tuple[str, np.ndarray]]:
     """A label and the columns (m, K') that replace the term's own: none where it is dropped."""
     term, z = slot.term, factor.z[:, slot.columns]
-    parts = lhs_parts(slot)
-    none = np.zeros((len(z), 0))
-    if term.structure not in ("us", "diag"):
-        yield term.text, none
+    if term.structure not in ("us", "diag") or slot.strata > 1:
+        yield term.text, np.zeros((len(z), 0))
         return
+    parts = lhs_parts(slot)
     for part in parts:
         rest = [q for q in parts if q is not part]
         if any(part.variables < q.variables for q in rest) and part.variables:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GRID = 41
 # Lines of more groups than this are a thicket.
-MOST_LINES = 80
+MOST_LINES = 60
 
 
 @dataclass(frozen=True)

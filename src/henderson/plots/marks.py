@@ -34,8 +34,8 @@ def points(ax: Axes, c: Clusters, group_looks: Sequence[Look], *, faded: bool = 
         ax.plot(
             c.drawn_x[rows], c.y[rows], linestyle="none", marker=look.marker, markersize=size,
             color=look.colour, alpha=0.3 if faded else 0.75, markeredgewidth=0.0,
-            zorder=2.2 if look.named else 2.0, label=str(c.levels[members[0]]) if look.named else "others",
-            gid="points",
+            zorder=2.2 if look.named else 2.0, gid="points",
+            label=str(c.levels[members[0]]) if look.named else "others",
         )  # fmt: skip
     note(ax, c.thinned)
 

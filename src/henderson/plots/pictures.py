@@ -324,8 +324,9 @@ def _means(ax: Axes, c: Clusters, x: np.ndarray, y: np.ndarray) -> None:
         at = np.asarray(members)
         at = at if look.named else at[evenly(y[at], MOST_MEANS)]
         ax.plot(
-            x[at], y[at], linestyle="none", marker=look.marker, markersize=9.5 if look.named else 6.0,
-            color=look.colour, markeredgecolor=PAPER, zorder=4.0 + look.named, gid="mean",
+            x[at], y[at], linestyle="none", marker=look.marker,
+            markersize=9.5 if look.named else 6.0, color=look.colour, markeredgecolor=PAPER,
+            zorder=4.0 + look.named, gid="mean",
         )  # fmt: skip
 
 

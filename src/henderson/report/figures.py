@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,23 @@ class Picture:
     svg: str
 
 
-def picture(figure: Figure, name: str, title: str, description: str) -> Picture:
-    """Draw a figure to inline SVG. Text stays text, so that it can be searched and read aloud."""
+# Rows beyond so many make a page large and its pictures no clearer; the pictures say how many.
+MAX_POINTS = 300
+
+
+def blank(size: tuple[float, float]) -> Axes:
+    """Axes on a figure of their own, `size` in inches, which pyplot does not keep."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").add_subplot()
+
+
+def picture(ax: Axes, name: str, title: str, description: str) -> Picture:
+    """The figure of some axes as inline SVG. Text stays text, so that it can be searched and read aloud."""
     import matplotlib as mpl
 
+    figure = ax.get_figure(root=True)
+    assert figure is not None
     stream = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})

@@ -5,25 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from henderson.plots.of_approaches import PICTURES, ApproachesPlots
 from henderson.report import page
-from henderson.report.figures import Picture, picture
+from henderson.report.figures import MAX_POINTS, Picture, blank, picture
+from henderson.seven.result import LABELS
 from henderson.tables.numerals import number, p_value
 
 if TYPE_CHECKING:
     from henderson.seven.result import Approach, Approaches
-
-FIGURES = (
-    "data",
-    "lm_global",
-    "residuals",
-    "ancova_inter",
-    "aggregation",
-    "hierarchical",
-    "lmm_inter",
-    "ancova_full",
-    "lmm_full",
-    "forest",
-)
 
 
 # What the picture of each approach shows.
@@ -31,8 +20,13 @@ DRAWN = {
     "lm_global": "One regression line of {y} on {x} through all rows, with its 95 % band.",
     "ancova_inter": "Parallel lines, one per {g}; arrows are the fixed intercepts of the groups "
     "against the first.",
-    "aggregation": "Left, the rows and the mean of every {g}; right, the line through the means.",
-    "hierarchical": "Left, a regression in every {g}; right, their slopes and the mean of them.",
+    "aggregation": "The rows and the mean of every {g}.|The means of {x} and {y}, and the line "
+    "through them.",
+    "hierarchical": "A regression in every {g}.|The {slope}s with their standard errors; dashed, "
+    "their mean with its 95 % interval.",
+    "residuals": "Residuals of the global regression against its fitted values: a {g} that sits "
+    "above or below zero breaks the assumption of independence.|Density of the residuals beside "
+    "the normal.|The residuals of each {g}.",
     "lmm_inter": "Parallel lines, one per {g}; arrows are the random intercepts around the "
     "population's line (dashed), drawn from a normal distribution.",
     "ancova_full": "Solid, the line of every {g}; dashed, the same intercepts with the slope of "
@@ -43,12 +37,11 @@ DRAWN = {
 
 @dataclass(frozen=True)
 class Section:
-    """One approach on the page: t-test line, pictures (wide ones span the page), mixed summary."""
+    """One approach on the page: its t-test in a line, pictures, and a mixed model's summary."""
 
     approach: Approach
     line: str
     pictures: tuple[Picture, ...]
-    wide: bool
     summary: str
 
 
@@ -59,11 +52,12 @@ def approaches_report(result: Approaches, path: str) -> str:
     ------
     OSError : the file cannot be written.
     """
-    pictures = {key: _picture(result, key) for key in FIGURES}
+    pictures = {key: _pictures(result, key) for key in PICTURES}
     return page.write(
         path,
         "approaches.html",
         title=f"{result.outcome} by {result.what}, in {len(result.levels)} groups",
+        word="effect" if result.factor_levels else "slope",
         result=result,
         headline=headline(result),
         pictures=pictures,
@@ -76,16 +70,31 @@ def approaches_report(result: Approaches, path: str) -> str:
 
 
 def headline(result: Approaches) -> str:
-    """The effect by the random-intercept model: size, interval, df and p, in one sentence."""
-    approach = result["lmm_inter"]
+    """The effect within groups, by the mixed model that fits, with interval, df and p."""
+    approach = chosen(result)
     line = approach.t_line
     if line is None:
-        return f"The random-intercept model could not be fitted: {approach.reason}"
-    return (
-        f"Within {result.group} groups, {result.outcome} changes by {number(line.estimate)} "
-        f"per unit of {result.what} (95 % interval {number(line.lower)} to {number(line.upper)}; "
-        f"t = {number(line.statistic)} on {number(line.df)} df, p = {p_value(line.p_value)})."
-    )
+        return f"No mixed model could be fitted: {approach.reason}"
+    found = f"{number(line.estimate)} (95 % interval {number(line.lower)} to {number(line.upper)}; "
+    test = f"t = {number(line.statistic)} on {number(line.df)} df, {p_equals(line.p_value)})"
+    if result.factor_levels:
+        second, first = reversed(result.factor_levels)
+        what = f"the {result.outcome} of {second} less that of {first} is"
+    else:
+        what = f"one more unit of {result.predictor} goes with a change in {result.outcome} of"
+    return f"Within one {result.group}, {what} {found}{test}, by {approach.label}."
+
+
+def chosen(result: Approaches) -> Approach:
+    """The mixed model for the headline: random slopes if the first one's verdict is no."""
+    first, second = result["lmm_inter"], result["lmm_full"]
+    return second if first.trust == "no" and second.t_line is not None else first
+
+
+def p_equals(p: float) -> str:
+    """`p = 0.0011` or `p < 0.001`."""
+    text = p_value(p)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
 def code(result: Approaches) -> str:
@@ -101,54 +110,60 @@ def code(result: Approaches) -> str:
     return (
         "import henderson as hd\n\n"
         f"result = hd.approaches(data, {arguments})\n"
-        'print(result)\nresult.report("report.html")'
+        'print(result)\nresult.report("report.html")\n\n'
+        f"# in R: {chosen(result).r_formula}"
     )
 
 
-def _picture(result: Approaches, key: str) -> Picture:
-    title, description = _words(result, key)
-    return picture(result.plot.figure(key), f"f{FIGURES.index(key)}", title, description)
+def _pictures(result: Approaches, key: str) -> tuple[Picture, ...]:
+    """The panels of a picture, each on its own, so that on a phone they stand below each other."""
+    count, size = PICTURES[key]
+    axes = [blank(size) for _ in range(count)]
+    ApproachesPlots(result, MAX_POINTS).draw(key, axes)
+    title, descriptions = _words(result, key)
+    start = 1000 * list(PICTURES).index(key)
+    return tuple(
+        picture(ax, f"f{start + i}", f"{title}, {i + 1} of {count}" if i else title, text)
+        for i, (ax, text) in enumerate(zip(axes, descriptions, strict=True))
+    )
 
 
-def _words(result: Approaches, key: str) -> tuple[str, str]:
-    """Title and description of a picture."""
+def _words(result: Approaches, key: str) -> tuple[str, list[str]]:
+    """Title of a picture, and a description of each panel."""
     x, y, g = result.predictor, result.outcome, result.group
     if key == "data":
-        return "The data by group", f"{y} against {x}, one colour and marker per {g}."
-    if key == "residuals":
-        text = (
-            f"Residuals of the global regression against its fitted values, their density, and "
-            f"their distribution in each {g}: groups that sit above or below zero break the "
-            "assumption of independence."
-        )
-        return "Residuals of the global regression", text
+        return "The data by group", [f"{y} against {x}; a {g} has a colour and marker of its own."]
     if key == "forest":
-        return (
-            "The seven coefficients",
-            "Each approach's coefficient with its 95 % interval: " + _spoken_table(result),
-        )
-    approach = result[key]
-    return approach.label, DRAWN[approach.key].format(x=x, y=y, g=g)
+        text = "Each coefficient with the 95 % interval of its t-test: " + _spoken_table(result)
+        return "The seven coefficients", [text]
+    title = "Residuals of LM-Global" if key == "residuals" else result[key].label
+    if key in LABELS and not result[key].available:
+        return title, ["Not available."] * PICTURES[key][0]
+    slope = "effect" if result.factor_levels else "slope"
+    parts = DRAWN[key].split("|")
+    return title, [part.format(x=x, y=y, g=g, slope=slope) for part in parts]
 
 
 def _spoken_table(result: Approaches) -> str:
     parts = [
-        f"{a.label} {number(a.coef)} ({number(a.lower)} to {number(a.upper)})"
-        if a.available
-        else f"{a.label} not available"
+        f"{a.label} not available"
+        if a.t_line is None
+        else f"{a.label} {number(a.t_line.estimate)} "
+        f"({number(a.t_line.lower)} to {number(a.t_line.upper)})"
         for a in result
     ]
     return "; ".join(parts) + "."
 
 
-def _section(result: Approaches, approach: Approach, pictures: dict[str, Picture]) -> Section:
+def _section(
+    result: Approaches, approach: Approach, pictures: dict[str, tuple[Picture, ...]]
+) -> Section:
     keys = ["lm_global", "residuals"] if approach.key == "lm_global" else [approach.key]
     mixed = approach.key in ("lmm_inter", "lmm_full") and approach.fit is not None
     return Section(
         approach,
         _line(approach),
-        tuple(pictures[k] for k in keys),
-        approach.key in ("aggregation", "hierarchical"),
+        tuple(p for key in keys for p in pictures[key]),
         str(approach.fit) if mixed else "",
     )
 
@@ -159,13 +174,14 @@ def _line(approach: Approach) -> str:
         return ""
     return (
         f"{c.label}: {number(c.estimate)}, SE {number(c.std_error)}, t = {number(c.statistic)} on "
-        f"{number(c.df)} df, p = {p_value(c.p_value)}, 95 % interval {number(c.lower)} to "
+        f"{number(c.df)} df, {p_equals(c.p_value)}, 95 % interval {number(c.lower)} to "
         f"{number(c.upper)}; MSE {approach.mse:.3f}"
     )
 
 
 def _cells(approach: Approach) -> dict[str, str]:
     """A row of the table, as text; a dash where there is no number."""
+    line = approach.t_line
     if not approach.available:
         numbers = dict.fromkeys(("rmse", "coef", "stat", "p"), "–")
     else:
@@ -179,8 +195,8 @@ def _cells(approach: Approach) -> dict[str, str]:
         "key": approach.key,
         "label": approach.label,
         "trust": approach.trust,
-        "interval": f"{number(approach.lower)} to {number(approach.upper)}"
-        if approach.available
-        else "–",
+        "t": "–" if line is None else f"{number(line.statistic)} on {number(line.df)} df",
+        "t_p": "–" if line is None else p_value(line.p_value),
+        "interval": "–" if line is None else f"{number(line.lower)} to {number(line.upper)}",
         **numbers,
     }

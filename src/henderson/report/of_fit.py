@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from henderson.plots.of_fit import Plots
 from henderson.report import page
-from henderson.report.figures import Picture, picture
-from henderson.tables.numerals import number, p_value
+from henderson.report.figures import MAX_POINTS, Picture, blank, picture
+from henderson.report.of_approaches import p_equals
+from henderson.tables.numerals import number
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -44,14 +46,13 @@ def headline(fit: Fit) -> str:
     return (
         f"{name}: {number(fit.params[name])} (95 % interval {number(interval['lower'])} to "
         f"{number(interval['upper'])}; t = {number(fit.tvalues[name])} on {number(fit.df[name])} "
-        f"df, p = {p_value(fit.pvalues[name])})."
+        f"df, {p_equals(fit.pvalues[name])})."
     )
 
 
 def _pictures(fit: Fit) -> list[Picture]:
-    from matplotlib.figure import Figure
-
     wanted = [
+        *_lines_over_data(fit),
         ("residuals", "Residuals", "Residuals against fitted values; a pattern is a missing term."),
         (
             "scale_location",
@@ -64,14 +65,27 @@ def _pictures(fit: Fit) -> list[Picture]:
     if fit.design.random:
         wanted += [
             ("caterpillar", "Random effects", "Conditional modes with 95 % intervals, sorted."),
+            (
+                "shrinkage",
+                "Shrinkage",
+                "What each level's own rows say, and what the model makes of it.",
+            ),
             ("random_qq", "Normality of random effects", "Quantiles of the conditional modes."),
         ]
-    made = []
+    made: list[Picture] = []
     for name, title, description in wanted:
-        figure = Figure(figsize=(5.2, 3.8), layout="constrained")
-        getattr(fit.plot, name)(ax=figure.add_subplot())
-        made.append(picture(figure, f"f{len(made)}", title, description))
+        ax = blank((5.0, 3.7))
+        getattr(Plots(fit, MAX_POINTS), name)(ax=ax)
+        made.append(picture(ax, f"f{len(made)}", title, description))
     return made
+
+
+def _lines_over_data(fit: Fit) -> list[tuple[str, str, str]]:
+    """The picture of the data with the fit in it; a model of the mean alone has none."""
+    if not (fit.design.random or fit.design.fixed.spec.columns):
+        return []
+    text = "Rows, lines per group, and the population's line (dashed) with its 95 % interval."
+    return [("groups", "The fit over the data", text if fit.design.random else "Rows and fit.")]
 
 
 def _code(fit: Fit) -> str:
