@@ -35,9 +35,7 @@ VARIANCES = {
     "varIdent": "ident", "varPower": "power", "varExp": "exp", "varConstPower": "constpower",
     "varFixed": "fixed",
 }  # fmt: skip
-RANDOM = {
-    "pdSymm": "us", "pdLogChol": "us", "pdDiag": "diag", "pdCompSymm": "cs", "pdIdent": "iid",
-}  # fmt: skip
+RANDOM = {"pdSymm": "us", "pdLogChol": "us", "pdDiag": "diag", "pdCompSymm": "cs"}
 # glmmTMB's structures of random effects that fill the place of the residuals (dispformula = ~0):
 # the correlation, and whether every position has a variance of its own.
 AS_RESIDUALS = {"ar1": ("ar1", False), "cs": ("cs", True), "toep": ("toep", True), "us": ("us", True)}
@@ -152,6 +150,9 @@ def _pd_term(text: str, group: str) -> str:
     lhs = re.sub(r"(.*) - 1$", r"0 + \1", form)
     if lhs == "1":
         return f"(1 | {group})"
+    if name == "pdIdent":
+        # One variance for all the levels of a factor: they are a finer grouping.
+        return f"(1 | {group}:{lhs.removeprefix('0 + ')})"
     return f"{RANDOM[name]}({lhs} | {group})"
 
 

@@ -132,3 +132,16 @@ def test_bad_parameters_are_refused(changes: dict[str, Any], message: str) -> No
 def test_random_is_new_or_conditional(sleep: Any) -> None:
     with pytest.raises(DesignError, match="'new' or 'conditional'"):
         sleep.simulate(random="none")
+
+
+def test_structured_residuals_are_drawn_with_their_covariance() -> None:
+    data = hd.load_dataset("orthodont").iloc[:-3]
+    fit = hd.lmm(
+        "distance ~ age + (1 | Subject)", data, correlation="ar1(1 | Subject)",
+        variance="ident(Sex)",
+    )  # fmt: skip
+    rows = np.r_[0:6, 90:105]
+    y = fit.simulate(20_000, seed=7).to_numpy()[rows]
+    v = fit.V(rows).to_numpy()
+    spread = np.sqrt((np.outer(np.diag(v), np.diag(v)) + v**2) / 20_000)
+    assert (np.abs(np.cov(y) - v) < 5.0 * spread).all()

@@ -151,10 +151,11 @@ class Fit:
         ranges in units of the positions, and for variance functions ratios and powers: those of
         standard deviations relative to `sigma`. Terms without structure are in `varcorr()`.
         """
-        return {part.text: dict(part.values) for part in self._structured}
+        return {part.text: dict(part.values) for part in self.structured}
 
     @cached_property
-    def _structured(self) -> tuple[Structured, ...]:
+    def structured(self) -> tuple[Structured, ...]:
+        """The structured random terms and the parts of the residuals' structure."""
         return structured_parts(self.design, self.optimum)
 
     def varcorr(self) -> VarCorr:
@@ -164,7 +165,7 @@ class Fit:
             for f, s in zip(self.design.random, self.optimum.sigmas, strict=True)
         }
         terms = tuple((f.name, slot.names) for f in self.design.random for slot in f.slots)
-        return VarCorr(cov, terms, self.sigma, tuple(p for p in self._structured if p.names))
+        return VarCorr(cov, terms, self.sigma, tuple(p for p in self.structured if p.names))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Conditional modes (BLUPs) by grouping factor: one row a level, one column an effect."""

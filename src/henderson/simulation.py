@@ -10,7 +10,7 @@ import numpy as np
 
 from henderson.data.tables import to_frame
 from henderson.design import Design, RandomFactor, build
-from henderson.errors import DesignError, FitError, did_you_mean
+from henderson.errors import DesignError, did_you_mean
 from henderson.formula import parse
 
 if TYPE_CHECKING:
@@ -41,16 +41,32 @@ class Effects:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Correlated residuals: `rows` (g, s) of groups of s, `root` (g, s, s) of their covariances."""
+
+    rows: np.ndarray
+    root: np.ndarray
+
+
+@dataclass(frozen=True)
 class Process:
-    """What responses are drawn from: `mean` (n,), random effects, residual sd (n,)."""
+    """What responses are drawn from: `mean` (n,), random effects, residuals.
+
+    sd : (n,) of the residuals; groups : those of rows whose residuals are not independent, relative
+        to sd.
+    """
 
     mean: np.ndarray
     effects: tuple[Effects, ...]
     sd: np.ndarray
+    groups: tuple[Groups, ...] = ()
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """`count` responses, (n, count)."""
-        out = self.sd[:, None] * rng.standard_normal((len(self.mean), count))
+        out = rng.standard_normal((len(self.mean), count))
+        for group in self.groups:
+            out[group.rows] = group.root @ out[group.rows]
+        out *= self.sd[:, None]
         out += self.mean[:, None]
         for effects in self.effects:
             out += effects.draw(rng, count)
@@ -70,12 +86,9 @@ def process_of(fit: Fit, random: str = "new", beta: np.ndarray | None = None) ->
     Raises
     ------
     DesignError : `random` is neither "new" nor "conditional".
-    FitError : structured residuals.
     """
     if random not in RANDOM:
         raise DesignError(f"random is 'new' or 'conditional', not {random!r}.")
-    if fit.optimum.layout.residual is not None:
-        raise FitError("Responses with structured residuals are not drawn here.")
     mean = _fixed_part(fit.design, fit.optimum.beta if beta is None else beta)
     effects = tuple(
         Effects(f.codes, len(f.levels), f.z, _root(fit.scale * s))
@@ -85,7 +98,23 @@ def process_of(fit: Fit, random: str = "new", beta: np.ndarray | None = None) ->
         for t, e in enumerate(effects):
             mean = mean + np.einsum("nk,nk->n", e.z, fit.optimum.modes(t)[e.codes])
         effects = ()
-    return Process(mean, effects, _residual_sd(fit.design, fit.sigma))
+    return Process(mean, effects, _residual_sd(fit.design, fit.sigma), _residual_groups(fit))
+
+
+def _residual_groups(fit: Fit) -> tuple[Groups, ...]:
+    """The groups of a structured residual, those of one size together."""
+    layout = fit.optimum.layout
+    if layout.residual is None:
+        return ()
+    phi = layout.residual_part(fit.optimum.at.phi)
+    order = np.argsort(layout.residual.codes, kind="stable")
+    _, sizes = np.unique(layout.residual.codes, return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    out = []
+    for size in np.unique(sizes):
+        rows = order[starts[sizes == size][:, None] + np.arange(size)]
+        out.append(Groups(rows, np.linalg.cholesky(layout.residual.bind(rows).value(phi))))
+    return tuple(out)
 
 
 def simulate(

@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 import henderson as hd
-from henderson.errors import DesignError
+from henderson.errors import DesignError, FitError
 from henderson.inference.bootstrap_intervals import interval
 from henderson.inference.refits import components, shared_of
 from henderson.inference.resampling import case_process, residual_process
@@ -114,6 +114,22 @@ def test_singular_replicates_are_counted(parametric: Any) -> None:
     assert parametric.n_singular >= int((cor.abs() > 1 - 1e-9).sum()) > 0
     assert parametric.n_not_converged == 0
     assert parametric.failures == ()
+
+
+def test_parameters_of_structured_residuals_are_bootstrapped_too() -> None:
+    data = hd.load_dataset("orthodont")
+    fit = hd.lm("distance ~ age", data, correlation="ar1(1 | Subject)")
+    frame = fit.bootstrap(4, seed=6).to_frame()
+    y = fit.simulate(4, seed=np.random.SeedSequence(6).spawn(1)[0])
+    (rho,) = [name for name in frame.columns if name.startswith("rho")]
+    for i in range(4):
+        again = fit.refit(y.iloc[:, i])
+        assert frame["age"].iloc[i] == pytest.approx(again.params["age"], rel=1e-5)
+        assert frame["sigma"].iloc[i] == pytest.approx(again.sigma, rel=1e-4)
+        first = again.R(slice(0, 2)).to_numpy()
+        assert frame[rho].iloc[i] == pytest.approx(first[0, 1] / first[0, 0], abs=1e-4)
+    with pytest.raises(FitError, match="parametric bootstrap only"):
+        fit.bootstrap(4, kind="residual")
 
 
 # ---- residuals and cases

@@ -11,7 +11,7 @@ from scipy import special
 from scipy.linalg import block_diag
 
 import henderson as hd
-from henderson.errors import DesignError
+from henderson.errors import DesignError, FitError
 
 
 def crossed_data() -> pd.DataFrame:
@@ -181,3 +181,40 @@ def test_bad_requests_are_refused() -> None:
         fit.predict(interval="confidence", level=95)
     with pytest.raises(DesignError, match="not seen"):
         fit.predict({"x": [1.0], "g": ["zz"]}, interval="prediction", new_levels="error")
+
+
+# ---- structured residuals
+
+
+def test_standard_errors_with_correlated_residuals() -> None:
+    """sigma^2 (m'C m + u'Du - u'D Z'V^-1Z D u) with dense matrices."""
+    data = hd.load_dataset("orthodont").iloc[:-3]
+    fit = hd.lmm("distance ~ age + (age | Subject)", data, correlation="cs(1 | Subject)")
+    x, z = fit.design.X, fit.design.Z.toarray()
+    d = fit.scale * np.kron(np.eye(fit.n_groups["Subject"]), fit.optimum.sigmas[0])
+    inverse = np.linalg.inv(fit.V().to_numpy())
+    m = x - z @ d @ z.T @ inverse @ x
+    inner = d - d @ z.T @ inverse @ z @ d
+    expected = np.einsum("np,pq,nq->n", m, fit.cov_params().to_numpy(), m)
+    expected += np.einsum("ni,ij,nj->n", z, inner, z)
+    ours = fit.predict(interval="confidence", ddf="normal")
+    np.testing.assert_allclose(ours["std_error"] ** 2, expected, rtol=1e-7)
+    new = fit.predict(interval="prediction", ddf="normal")
+    np.testing.assert_allclose(new["std_error"] ** 2, expected + fit.scale, rtol=1e-7)
+
+
+def test_population_df_with_correlated_residuals_are_those_of_the_contrast() -> None:
+    data = hd.load_dataset("orthodont").iloc[:-3]
+    fit = hd.lm("distance ~ age * Sex", data, correlation="ar1(1 | Subject)")
+    ours = fit.predict(interval="confidence").iloc[0]
+    (contrast,) = fit.test(fit.design.X[0]).contrasts
+    reach = special.stdtrit(contrast.df, 0.975) * contrast.std_error
+    assert ours["upper"] - ours["predicted"] == pytest.approx(reach, rel=1e-6)
+
+
+def test_what_structured_residuals_rule_out_is_said() -> None:
+    data = hd.load_dataset("orthodont")
+    fit = hd.lmm("distance ~ age + (1 | Subject)", data, variance="ident(Sex)")
+    assert fit.predict(interval="confidence").notna().all(axis=None)
+    with pytest.raises(FitError, match="variance function"):
+        fit.predict(interval="prediction")

@@ -217,3 +217,28 @@ def test_bad_clusters_are_refused(sleep: Any) -> None:
         sleep.cov_robust(cluster=np.zeros(180))
     with pytest.raises(DesignError, match="Unknown kind 'CR9'"):
         sleep.cov_robust("CR9")
+
+
+# ---- structured residuals
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_structured_residuals_are_part_of_the_working_covariance(kind: Any) -> None:
+    data = hd.load_dataset("orthodont")
+    fits = (
+        hd.lmm("distance ~ age * Sex + (1 | Subject)", data, variance="ident(Sex)"),
+        hd.lm("distance ~ age * Sex", data.iloc[:-3], correlation="ar1(1 | Subject)"),
+    )
+    for fit in fits:
+        codes = data["Subject"].to_numpy()[: fit.nobs]
+        robust = fit.cov_robust(kind)
+        cov, df = dense(fit, kind, codes)
+        np.testing.assert_allclose(robust.cov, cov, rtol=1e-7, atol=1e-10)
+        np.testing.assert_allclose(robust.df, df, rtol=1e-7)
+
+
+def test_clusters_must_hold_correlated_residuals_together() -> None:
+    data = hd.load_dataset("orthodont")
+    fit = hd.lm("distance ~ age", data, correlation="ar1(1 | Subject)")
+    with pytest.raises(DesignError, match="correlated residuals"):
+        fit.cov_robust(cluster=np.arange(len(data)) % 5)

@@ -119,3 +119,35 @@ def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     fit = hd.lm("score ~ edu", hd.load_dataset("classroom_scores"))
     with pytest.raises(OSError, match="nowhere"):
         fit.report(str(tmp_path / "nowhere" / "page.html"))
+
+
+def test_the_headline_takes_random_slopes_where_slopes_differ(pages: dict[str, str]) -> None:
+    lead = re.compile(r'<p class="lead">(.*?)</p>', re.DOTALL)
+    found = {name: lead.search(pages[name])[1] for name in ("classroom_scores", "sleepstudy")}
+    assert found["classroom_scores"].endswith(
+        "of 0.1312 (95 % interval 0.05510 to 0.2073; t = 3.454 on 56.01 df, p = 0.0011), by LMM-Inter."
+    )
+    assert found["sleepstudy"].endswith("on 17.00 df, p &lt; 0.001), by LMM-Full.")
+
+
+def test_intervals_said_and_drawn_are_those_of_the_t_tests(pages: dict[str, str]) -> None:
+    assert "LMM-Full (biased) 0.1273 (0.005151 to 0.2494)" in pages["classroom_scores"]
+    assert "<td>2.929 on 3.881 df</td><td>0.0445</td>" in pages["classroom_scores"]
+
+
+def test_panels_are_figures_of_their_own(pages: dict[str, str]) -> None:
+    titles = re.findall(r"<title id[^>]*>([^<]+)</title>", pages["classroom_scores"])
+    assert len(titles) == len(set(titles)) == 14
+    assert "Residuals of LM-Global, 3 of 3" in titles
+
+
+def test_many_rows_and_groups_make_no_larger_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    group = np.repeat(np.arange(200), 12)
+    x = rng.normal(size=2400)
+    slope = 1.0 + 0.5 * rng.normal(size=200)[group]
+    y = slope * x + rng.normal(size=200)[group] + rng.normal(size=2400)
+    result = hd.approaches(pd.DataFrame({"y": y, "x": x, "g": group}), "y", "x", "g")
+    page = Path(result.report(str(tmp_path / "page.html"))).read_text("utf-8")
+    assert len(page.encode()) < LIMIT
+    assert "350 of 2,400 rows drawn" in page

@@ -7,7 +7,7 @@ fitted together (`engine.many`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -15,7 +15,14 @@ import numpy as np
 
 from henderson.errors import DesignError, FitError
 from henderson.inference.bootstrap_intervals import INTERVALS, interval
-from henderson.inference.refits import Components, Shared, components, shared_of
+from henderson.inference.refits import (
+    Again,
+    Components,
+    Shared,
+    components,
+    is_structured,
+    shared_of,
+)
 from henderson.inference.resampling import CaseProcess, case_process, residual_process
 from henderson.inference.wald import check_level
 from henderson.simulation import check_count, process_of
@@ -23,6 +30,7 @@ from henderson.simulation import check_count, process_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from henderson.engine.optimise import Optimum
     from henderson.fit import Fit
 
 KINDS = ("parametric", "residual", "case")
@@ -39,6 +47,7 @@ class Block:
     sigmas: tuple[np.ndarray, ...]
     converged: np.ndarray
     failures: tuple[str, ...]
+    residual: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sigma2)
@@ -52,6 +61,7 @@ class Bootstrap:
     ----------
     fixed : (n, p) fixed effects, named `fixed_names`; sigma : (n,).
     components : standard deviations, correlations and theta of the random effects, with names.
+    residual : (n, r) parameters of structured residuals, named `residual_names`.
     estimate : the fit's own estimates, by name.
     converged : (n,); failures : what was wrong with the replicates that could not be fitted, whose
         rows are NaN.
@@ -62,6 +72,8 @@ class Bootstrap:
     fixed_names: tuple[str, ...]
     sigma: np.ndarray
     components: Components
+    residual: np.ndarray
+    residual_names: tuple[str, ...]
     estimate: pd.Series
     converged: np.ndarray
     failures: tuple[str, ...]
@@ -82,12 +94,12 @@ class Bootstrap:
         return int((~self.converged).sum()) - len(self.failures)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a replicate: standard deviations, correlations, sigma, fixed effects."""
+        """One row a replicate: sds, correlations, residual parameters, sigma, fixed effects."""
         import pandas as pd
 
         c = self.components
-        values = np.column_stack([c.sd, c.cor, self.sigma, self.fixed])
-        names = [*c.sd_names, *c.cor_names, "sigma", *self.fixed_names]
+        values = np.column_stack([c.sd, c.cor, self.residual, self.sigma, self.fixed])
+        names = [*c.sd_names, *c.cor_names, *self.residual_names, "sigma", *self.fixed_names]
         return pd.DataFrame(values, columns=names)
 
     def confint(
@@ -156,19 +168,28 @@ def bootstrap(
     Raises
     ------
     DesignError : unknown kind; crossed factors and no `cluster` for the case bootstrap.
-    FitError : structured residuals; not one replicate could be fitted.
+    FitError : structured residuals and not parametric; not one replicate could be fitted.
     """
     check_count(n)
     if kind not in KINDS:
         raise DesignError(f"Unknown kind '{kind}' of bootstrap: choose {', '.join(KINDS)}.")
     shared = shared_of(fit)
     task: Task[Block]
-    if kind == "case":
+    if is_structured(fit):
+        if kind != "parametric":
+            raise FitError("Structured residuals have the parametric bootstrap only.")
+        task = AgainTask(
+            Again(fit.design, fit.optimum.reml),
+            shared,
+            process_of(fit),
+            len(residual_parameters(fit.optimum)),
+        )
+    elif kind == "case":
         task = CaseTask(case_process(fit, cluster))
     else:
         process = process_of(fit) if kind == "parametric" else residual_process(fit)
         task = ResponseTask(shared, process, workers if shared.compiled else 1)
-    in_threads = kind != "case" and shared.compiled
+    in_threads = isinstance(task, ResponseTask) and shared.compiled
     pool = 1 if in_threads else workers
     blocks = list(run_blocks(task, n, fit.nobs, seed, pool))
     result = _result(fit, shared, blocks, kind, cluster)
@@ -185,6 +206,8 @@ def _result(fit: Fit, shared: Shared, blocks: list[Block], kind: str, cluster: A
         fixed_names=tuple(fit.design.names),
         sigma=np.sqrt(sigma2),
         components=components(shared, sigmas, sigma2),
+        residual=np.concatenate([b.residual for b in blocks]),
+        residual_names=tuple(residual_parameters(fit.optimum)),
         estimate=own_estimates(fit, shared),
         converged=np.concatenate([b.converged for b in blocks]),
         failures=tuple(f for b in blocks for f in b.failures),
@@ -195,13 +218,23 @@ def _result(fit: Fit, shared: Shared, blocks: list[Block], kind: str, cluster: A
 
 
 def own_estimates(fit: Fit, shared: Shared) -> pd.Series:
-    """The fit's standard deviations, correlations, sigma and fixed effects, by name."""
+    """The fit's sds, correlations, residual parameters, sigma and fixed effects, by name."""
     import pandas as pd
 
     own = components(shared, tuple(s[None] for s in fit.optimum.sigmas), np.array([fit.scale]))
-    values = np.concatenate([own.sd[0], own.cor[0], [fit.sigma], fit.optimum.beta])
-    names = [*own.sd_names, *own.cor_names, "sigma", *fit.design.names]
-    return pd.Series(values, index=names, name="estimate")
+    residual = residual_parameters(fit.optimum)
+    values = [own.sd[0], own.cor[0], [*residual.values()], [fit.sigma], fit.optimum.beta]
+    names = [*own.sd_names, *own.cor_names, *residual, "sigma", *fit.design.names]
+    return pd.Series(np.concatenate(values), index=names, name="estimate")
+
+
+def residual_parameters(optimum: Optimum) -> dict[str, float]:
+    """The parameters of a structured residual as people read them: "name|part" -> value."""
+    layout = optimum.layout
+    if layout.residual is None:
+        return {}
+    parts = layout.residual.natural(layout.residual_part(optimum.at.phi))
+    return {f"{name}|{part}": v for part, own in parts.items() for name, v in own.items()}
 
 
 # ---- blocks
@@ -237,9 +270,24 @@ class ResponseTask:
     def __call__(self, seed: np.random.SeedSequence, count: int) -> Block:
         y = self.process.draw(np.random.default_rng(seed), count)
         found = self.shared.fit(y, threads=self.threads)
-        return Block(
-            found.beta, found.sigma2, found.sigmas, found.converged, tuple(found.failures.values())
-        )
+        failures = tuple(found.failures.values())
+        none = np.zeros((count, 0))
+        return Block(found.beta, found.sigma2, found.sigmas, found.converged, failures, none)
+
+
+@dataclass(frozen=True)
+class AgainTask:
+    """Draw responses and fit them one by one."""
+
+    model: Again
+    shared: Shared
+    process: Process
+    n_residual: int
+
+    def __call__(self, seed: np.random.SeedSequence, count: int) -> Block:
+        y = self.process.draw(np.random.default_rng(seed), count)
+        found = (f if isinstance(f, str) else f.optimum for f in self.model.each(y))
+        return _gather(self.shared, found, self.n_residual)
 
 
 @dataclass(frozen=True)
@@ -255,7 +303,7 @@ class CaseTask:
         )
 
 
-def _attempt(fit: Any, *arguments: Any) -> Any:
+def _attempt(fit: Callable[..., Optimum], *arguments: Any) -> Optimum | str:
     """The optimum, or what is wrong."""
     try:
         return fit(*arguments)
@@ -263,20 +311,23 @@ def _attempt(fit: Any, *arguments: Any) -> Any:
         return str(error)
 
 
-def _gather(shared: Shared, found: Iterable[Any]) -> Block:
+def _gather(shared: Shared, found: Iterable[Optimum | str], n_residual: int = 0) -> Block:
     every = list(found)
     m, p = len(every), shared.x.shape[1]
     beta, sigma2 = np.full((m, p), np.nan), np.full(m, np.nan)
     sigmas = tuple(np.full((m, g.size, g.size), np.nan) for g in shared.groupings)
     converged = np.zeros(m, dtype=bool)
+    residual = np.full((m, n_residual), np.nan)
     for i, optimum in enumerate(every):
         if isinstance(optimum, str):
             continue
+        residual[i] = list(residual_parameters(optimum).values())
         beta[i], sigma2[i] = optimum.beta, optimum.sigma2
         for to, sigma in zip(sigmas, optimum.sigmas, strict=True):
             to[i] = sigma
         converged[i] = optimum.verdict.converged
-    return Block(beta, sigma2, sigmas, converged, tuple(e for e in every if isinstance(e, str)))
+    failures = tuple(e for e in every if isinstance(e, str))
+    return Block(beta, sigma2, sigmas, converged, failures, residual)
 
 
 def run_blocks(

@@ -11,7 +11,7 @@ from henderson.errors import FitError
 from henderson.inference.bootstrap import run_blocks
 from henderson.inference.lrt import comparable_fits, likelihood_ratio
 from henderson.inference.nesting import check_same_data
-from henderson.inference.refits import Shared, shared_of
+from henderson.inference.refits import Again, Shared, is_structured, shared_of
 from henderson.simulation import Process, check_count, process_of
 
 if TYPE_CHECKING:
@@ -66,16 +66,24 @@ class BootstrapComparison:
 class _Task:
     """Draw from the small model and fit both."""
 
-    small: Shared
-    big: Shared
+    small: Shared | Again
+    big: Shared | Again
     process: Process
     constant: float
     threads: int
 
     def __call__(self, seed: np.random.SeedSequence, count: int) -> np.ndarray:
         y = self.process.draw(np.random.default_rng(seed), count)
-        small, big = (s.fit(y, threads=self.threads).criterion for s in (self.small, self.big))
-        return small - big - self.constant
+        return self._criteria(self.small, y) - self._criteria(self.big, y) - self.constant
+
+    def _criteria(self, model: Shared | Again, y: np.ndarray) -> np.ndarray:
+        if isinstance(model, Again):
+            return model.criteria(y)
+        return model.fit(y, threads=self.threads).criterion
+
+
+def _model(fit: Fit) -> Shared | Again:
+    return Again(fit.design, fit.optimum.reml) if is_structured(fit) else shared_of(fit)
 
 
 def bootstrap_lrt(
@@ -101,9 +109,9 @@ def bootstrap_lrt(
     (small, big), notes = comparable_fits([small, big], None)
     test = likelihood_ratio(small, big)
     observed = small.criterion - big.criterion
-    shared = shared_of(small), shared_of(big)
-    threaded = all(s.compiled or not s.groupings for s in shared)
-    task = _Task(*shared, process_of(small), observed - test.statistic, workers if threaded else 1)
+    models = _model(small), _model(big)
+    threaded = all(isinstance(m, Shared) and (m.compiled or not m.groupings) for m in models)
+    task = _Task(*models, process_of(small), observed - test.statistic, workers if threaded else 1)
     blocks = run_blocks(task, nsim, small.nobs, seed, 1 if threaded else workers)
     values = np.concatenate(list(blocks))
     null = np.maximum(values[np.isfinite(values)], 0.0)

@@ -37,6 +37,7 @@ def independent_clusters(fit: Fit, cluster: Any = None) -> Factor:
                 "clusters, which are then not independent in this model: clusters must hold whole "
                 "levels of every grouping factor."
             )
+    _check_residual_groups(fit, found)
     if len(found.levels) < 2:
         raise DesignError("There is one cluster only: at least two are needed.")
     return found
@@ -44,13 +45,30 @@ def independent_clusters(fit: Fit, cluster: Any = None) -> Factor:
 
 def split_levels(factor: RandomFactor, codes: np.ndarray) -> np.ndarray:
     """Positions of the levels that have rows in more than one cluster."""
-    first = np.empty(len(factor.levels), dtype=np.intp)
-    first[factor.codes[::-1]] = codes[::-1]
-    return np.unique(factor.codes[first[factor.codes] != codes])
+    return _split(factor.codes, codes)
+
+
+def _split(levels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The levels (n,) whose rows do not all have the same code (n,)."""
+    first = np.empty(levels.max() + 1, dtype=np.intp)
+    first[levels[::-1]] = codes[::-1]
+    return np.unique(levels[first[levels] != codes])
+
+
+def _check_residual_groups(fit: Fit, found: Factor) -> None:
+    residual = fit.optimum.layout.residual
+    if residual is not None and len(_split(residual.codes, found.codes)):
+        raise DesignError(
+            "Rows of several clusters have correlated residuals, so these clusters are not "
+            "independent in this model: give larger ones."
+        )
 
 
 def _outermost(fit: Fit) -> Factor:
     factors = fit.design.random
+    residual = fit.optimum.layout.residual
+    if not factors and residual is not None and residual.correlation is not None:
+        return factorize(residual.codes)
     if not factors:
         raise DesignError("The model has no grouping factor: say cluster=, a column or labels.")
     for factor in sorted(factors, key=lambda f: len(f.levels)):

@@ -42,11 +42,12 @@ class Fixed:
 def ddf_method(fit: Fit, name: str) -> DdfMethod:
     """The method called `name` for a fit, worked out once per fit.
 
-    Without random effects every finite method is the exact one, n - p.
+    Without random effects and structured residuals every finite method is the exact one, n - p.
 
     Raises
     ------
-    DesignError : unknown name, or Kenward-Roger of an ML fit.
+    DesignError : unknown name, Kenward-Roger of an ML fit or of one whose variance depends on the
+        fitted values.
     """
     if name not in METHODS:
         raise DesignError(f"Unknown method '{name}' for degrees of freedom: {', '.join(METHODS)}.")
@@ -60,7 +61,7 @@ def _make(fit: Fit, name: str) -> DdfMethod:
     cov = fit.optimum.cov_beta
     if name == "normal":
         return Fixed(cov, np.inf)
-    if name == "residual" or not fit.design.random:
+    if name == "residual" or not fit.optimum.layout.directions:
         return Fixed(cov, float(fit.df_resid))
     if name == "satterthwaite":
         return satterthwaite(fit.optimum)
@@ -68,5 +69,11 @@ def _make(fit: Fit, name: str) -> DdfMethod:
         raise DesignError(
             "Kenward-Roger's adjustment is made for REML: fit with method='REML', "
             "or use ddf='satterthwaite'."
+        )
+    if fit.design.residual is not None and fit.design.residual.terms.of_fitted:
+        raise DesignError(
+            "Where the variance depends on the fitted values, the fixed effects move it too, and "
+            "Kenward and Roger's adjustment is not defined: use ddf='satterthwaite', or a variance "
+            "function of a covariate."
         )
     return kenward_roger(fit.optimum)

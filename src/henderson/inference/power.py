@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,8 +12,7 @@ from scipy import special
 from henderson.errors import DesignError, FitError, did_you_mean
 from henderson.inference.bootstrap import run_blocks
 from henderson.inference.many_responses import t_tail
-from henderson.inference.refits import Shared, shared_design
-from henderson.model import fit_design
+from henderson.inference.refits import Again, Shared, shared_design
 from henderson.simulation import (
     Process,
     blank_design,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from henderson.design import Design
+    from henderson.fit import Fit
 
 DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 
@@ -106,22 +106,22 @@ def power(
     _check(ddf, alpha, level)
     setting = {"data": data, "params": params, "sigma": sigma, "sd": sd, "cov": cov}
     design, process, beta, reml = _model(model, setting, method)
-    if term not in design.names:
-        raise DesignError(
-            f"The model has no fixed effect '{term}': {did_you_mean(term, design.names)}"
-        )
-    k = design.names.index(term)
+    k = _position(term, design.names)
     effects = np.atleast_1d(beta[k] if effect is None else np.asarray(effect, dtype=float))
     shared = shared_design(design, reml)
     rows = []
     for value in effects:
         own = replace(process, mean=process.mean + (value - beta[k]) * design.X[:, k])
-        task = _task(design, shared, own, k, ddf, workers)
-        threaded = isinstance(task, _SharedTask) and shared.compiled
-        blocks = run_blocks(task, nsim, design.n, seed, 1 if threaded else workers)
-        rows.append((float(value), *_summary(np.concatenate(list(blocks)), alpha, level)))
+        p = _p_values(_task(design, shared, own, k, ddf, workers), nsim, design.n, seed, workers)
+        rows.append((float(value), *_summary(p, alpha, level)))
     columns = ["effect", "power", "lower", "upper", "nsim", "failed"]
     return Power(pd.DataFrame(rows, columns=columns), term, ddf, alpha, level)
+
+
+def _position(term: str, names: Sequence[str]) -> int:
+    if term not in names:
+        raise DesignError(f"The model has no fixed effect '{term}': {did_you_mean(term, names)}")
+    return list(names).index(term)
 
 
 def _check(ddf: str, alpha: float, level: float) -> None:
@@ -182,34 +182,41 @@ class _SharedTask:
 class _FitTask:
     """The same by whole fits, for methods that need them."""
 
-    design: Design
+    model: Again
     process: Process
-    reml: bool
     k: int
     ddf: str
 
     def __call__(self, seed: np.random.SeedSequence, count: int) -> np.ndarray:
         y = self.process.draw(np.random.default_rng(seed), count)
-        return np.array(list(self._p_values(y)))
+        row = np.eye(self.model.design.p)[self.k]
+        fits = self.model.each(y)
+        return np.array([np.nan if isinstance(f, str) else self._p_value(f, row) for f in fits])
 
-    def _p_values(self, y: np.ndarray) -> Iterator[float]:
-        row = np.eye(self.design.p)[self.k]
-        for response in y.T:
-            try:
-                fit = fit_design(replace(self.design, y=response), "REML" if self.reml else "ML")
-                yield fit.test(row, ddf=self.ddf).p_value  # type: ignore[arg-type]
-            except FitError:
-                yield np.nan
+    def _p_value(self, fit: Fit, row: np.ndarray) -> float:
+        return fit.test(row, ddf=self.ddf).p_value  # type: ignore[arg-type]
 
 
 def _task(
     design: Design, shared: Shared, process: Process, k: int, ddf: str, workers: int
 ) -> _SharedTask | _FitTask:
-    if ddf != "kenward-roger":
-        return _SharedTask(shared, process, k, ddf, workers if shared.compiled else 1)
-    if not shared.reml:
+    if ddf == "kenward-roger" and not shared.reml:
         raise DesignError("Kenward-Roger's adjustment is made for REML: use method='REML'.")
-    return _FitTask(design, process, shared.reml, k, ddf)
+    if ddf == "kenward-roger" or design.residual is not None:
+        return _FitTask(Again(design, shared.reml), process, k, ddf)
+    return _SharedTask(shared, process, k, ddf, workers if shared.compiled else 1)
+
+
+def _p_values(
+    task: _SharedTask | _FitTask,
+    nsim: int,
+    rows: int,
+    seed: int | np.random.Generator | None,
+    workers: int,
+) -> np.ndarray:
+    """p-values (nsim,); workers are processes where the task does not use threads."""
+    threaded = isinstance(task, _SharedTask) and task.shared.compiled
+    return np.concatenate(list(run_blocks(task, nsim, rows, seed, 1 if threaded else workers)))
 
 
 def _summary(p: np.ndarray, alpha: float, level: float) -> tuple[float, float, float, int, int]:

@@ -6,7 +6,8 @@ Biometrics 31) equations give, relative to sigma^2 and with D = Cov(b),
     Var(x'(beta^ - beta) + u'(b^ - b)) = m'C m + u'Du - u'D Z'V^-1Z D u,   m = x - X'V^-1Z D u,
 
 C = (X'V^-1X)^-1. Effects not taken into account (left out, or of levels the fit has not seen) are
-those of a new level to a *prediction* interval: they add u'Du, and the residual its 1/w. Degrees of
+those of a new level to a *prediction* interval: they add u'Du, and the residual its 1/w; where
+residuals are correlated, that of the new row is taken as independent of the others. Degrees of
 freedom are Satterthwaite's for this variance, as for a contrast of the fixed effects alone.
 """
 
@@ -20,6 +21,7 @@ from scipy import sparse, special
 
 from henderson.data.tables import to_frame
 from henderson.engine.criterion import Factorisation
+from henderson.engine.dense import DenseFactorisation
 from henderson.engine.optimise import Evaluated
 from henderson.engine.satterthwaite import satterthwaite
 from henderson.errors import DesignError, FitError
@@ -76,7 +78,9 @@ def predict_interval(
 
     Raises
     ------
-    DesignError : unknown interval, level or method. FitError : structured residuals.
+    DesignError : unknown interval, level or method.
+    FitError : structured residuals with a variance function (prediction), or with the effects of
+        several factors.
     """
     import pandas as pd
 
@@ -85,7 +89,8 @@ def predict_interval(
         raise DesignError(f"interval is 'confidence' or 'prediction', not {interval!r}.")
     if ddf not in DDF:
         raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
-    _factorisation(fit.optimum, fit.optimum.at.phi)
+    if interval == "prediction":
+        _check_residual(fit)
     predicted = predict(fit, newdata, random, new_levels)
     rows = _rows(fit, newdata, random, interval == "prediction")
     variance, df = _variance_and_df(fit, rows, ddf)
@@ -99,6 +104,15 @@ def predict_interval(
         "upper": values + reach,
     }
     return pd.DataFrame(columns, index=predicted.index)
+
+
+def _check_residual(fit: Fit) -> None:
+    residual = fit.optimum.layout.residual
+    if residual is not None and residual.variances:
+        raise FitError(
+            "The residual variance of new rows depends on a variance function, which prediction "
+            "intervals do not evaluate here: ask for interval='confidence'."
+        )
 
 
 def _quantiles(probability: float, df: np.ndarray) -> np.ndarray:
@@ -149,7 +163,7 @@ def _variance_and_df(fit: Fit, rows: Rows, ddf: str) -> tuple[np.ndarray, np.nda
     relative = _relative(optimum, optimum.at.phi, rows)
     if ddf == "normal":
         return s2 * relative, np.full(len(relative), np.inf)
-    if ddf == "residual" or not fit.design.random:
+    if ddf == "residual" or not optimum.layout.directions:
         return s2 * relative, np.full(len(relative), float(fit.df_resid))
     tangent = optimum.at.tangent
     slopes = [_slope(optimum, direction, rows) for direction in tangent.T]
@@ -170,7 +184,8 @@ def _slope(optimum: Optimum, direction: np.ndarray, rows: Rows) -> np.ndarray:
 def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     """Variances over sigma^2 (r,) at covariance parameters phi."""
     f = _factorisation(optimum, phi)
-    size = max(1, CHUNK // max(1, f.cross.m + f.cross.p))
+    tail = f.cross.m if isinstance(f, Factorisation) else 0
+    size = max(1, CHUNK // max(1, tail + f.n_fixed))
     out = np.empty(len(rows.x))
     for start in range(0, len(out), size):
         part = slice(start, start + size)
@@ -178,15 +193,12 @@ def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     return out
 
 
-def _factorisation(optimum: Optimum, phi: np.ndarray) -> Factorisation:
+def _factorisation(optimum: Optimum, phi: np.ndarray) -> Factorisation | DenseFactorisation:
     at = optimum.at
-    f = (at if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi)).factorisation
-    if not isinstance(f, Factorisation):
-        raise FitError("Intervals of predictions are worked out here for independent residuals.")
-    return f
+    return (at if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi)).factorisation
 
 
-def _relative_of(f: Factorisation, rows: Rows) -> np.ndarray:
+def _relative_of(f: Factorisation | DenseFactorisation, rows: Rows) -> np.ndarray:
     moved, out, m = [], rows.residual.copy(), rows.x.copy()
     for place, factor in enumerate(f.cross.order):
         sigma, known, prior = f.sigmas[place], rows.known[factor], rows.prior[factor]
@@ -195,7 +207,24 @@ def _relative_of(f: Factorisation, rows: Rows) -> np.ndarray:
         out += np.einsum("rk,rk->r", a, known) + np.einsum("rk,kl,rl->r", prior, sigma, prior)
         m -= np.einsum("rk,rkp->rp", a, f.e[place][level])
         moved.append((a, level))
-    return out + np.einsum("rp,pq,rq->r", m, f.c, m) - _taken(f, moved)
+    taken = _taken(f, moved) if isinstance(f, Factorisation) else _taken_by_one(f, moved)
+    return out + np.einsum("rp,pq,rq->r", m, f.c, m) - taken
+
+
+def _taken_by_one(
+    f: DenseFactorisation, moved: list[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray | float:
+    """The same as `_taken` where the effects of one factor take part: Z_t'V^-1Z_t by level."""
+    active = [t for t, (a, _) in enumerate(moved) if np.any(a != 0.0)]
+    if len(active) > 1:
+        raise FitError(
+            "With structured residuals, intervals take account of the random effects of one "
+            "grouping factor at a time: name a term, random='(1 | g)', or random='none'."
+        )
+    if not active:
+        return 0.0
+    a, level = moved[active[0]]
+    return np.einsum("rk,rkl,rl->r", a, f.g[active[0]][level], a)
 
 
 def _taken(f: Factorisation, moved: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from henderson.engine.optimise import RULES
 from henderson.engine.problem import Grouping
 from henderson.errors import FitError
 from henderson.inference.cholesky import lower_factor
-from henderson.model import problem
+from henderson.model import fit_design, problem
 
 if TYPE_CHECKING:
     from henderson.design import Design
@@ -62,15 +63,33 @@ class Shared:
 
 
 def shared_of(fit: Fit) -> Shared:
-    """The shared part of a fit's model.
-
-    Raises
-    ------
-    FitError : structured residuals.
-    """
-    if fit.optimum.layout.residual is not None:
-        raise FitError("Fits with structured residuals cannot be repeated in bulk.")
+    """The shared part of a fit's model."""
     return shared_design(fit.design, fit.optimum.reml)
+
+
+@dataclass(frozen=True)
+class Again:
+    """Fit the same model to other responses one by one: for models that `Shared` does not cover."""
+
+    design: Design
+    reml: bool
+
+    def each(self, y: np.ndarray) -> Iterator[Fit | str]:
+        """The fit of every column of y (n, m), or what is wrong with it."""
+        for response in y.T:
+            try:
+                yield fit_design(replace(self.design, y=response), "REML" if self.reml else "ML")
+            except FitError as error:
+                yield str(error)
+
+    def criteria(self, y: np.ndarray) -> np.ndarray:
+        """The criterion of every fit (m,), NaN where there is none."""
+        return np.array([np.nan if isinstance(f, str) else f.criterion for f in self.each(y)])
+
+
+def is_structured(fit: Fit) -> bool:
+    """Whether the residuals have a structure, which the shared fits leave out."""
+    return fit.optimum.layout.residual is not None
 
 
 def shared_design(design: Design, reml: bool) -> Shared:

@@ -11,7 +11,7 @@ from henderson.engine.optimise import Optimum, optimise
 from henderson.engine.problem import standardise
 from henderson.errors import FitError
 from henderson.inference.clusters import independent_clusters
-from henderson.inference.refits import Shared, shared_of
+from henderson.inference.refits import Shared, is_structured, shared_of
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -136,7 +136,10 @@ def case_process(fit: Fit, cluster: Any) -> CaseProcess:
     Raises
     ------
     DesignError : the grouping factors are crossed and no clusters are given.
+    FitError : structured residuals.
     """
+    if is_structured(fit):
+        raise FitError("Clusters of rows with structured residuals are not resampled here.")
     found = independent_clusters(fit, cluster)
     y = fit.design.y if fit.design.offset is None else fit.design.y - fit.design.offset
     return CaseProcess(shared_of(fit), y, found.codes, len(found.levels))

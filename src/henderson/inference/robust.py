@@ -13,6 +13,7 @@ estimate under the working model. With weights, rows are first multiplied by the
 
 CR0 and CR3 need sums of p x p matrices only. For CR2, V_c = I + L L' and A_c are the identity
 outside the span of [L, X_c], so a basis of it, a few columns a cluster, is all that is needed.
+Where the residuals have a structure, V_c is formed cluster by cluster.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from henderson.data.factors import Factor
-from henderson.errors import DesignError, FitError
+from henderson.errors import DesignError
 from henderson.inference.clusters import independent_clusters
 from henderson.inference.wald import check_level, t_quantile, two_sided
 
@@ -95,14 +96,11 @@ def cov_robust(fit: Fit, kind: Kind = "CR2", cluster: Any = None) -> RobustCovar
     Raises
     ------
     DesignError : unknown kind; clusters that are not independent under the model.
-    FitError : structured residuals.
     """
     import pandas as pd
 
     if kind not in KINDS:
         raise DesignError(f"Unknown kind '{kind}' of robust covariance: {', '.join(KINDS)}.")
-    if fit.optimum.layout.residual is not None:
-        raise FitError("Robust covariances are worked out here for independent residuals.")
     clusters = independent_clusters(fit, cluster)
     c = fit.optimum.factorisation.c
     adjusted = symmetric(fit, clusters) if kind == "CR2" else by_power(fit, clusters, kind == "CR3")
@@ -164,6 +162,8 @@ def cluster_sums(fit: Fit, clusters: Factor) -> tuple[np.ndarray, np.ndarray]:
     V^-1X = X - sum_t Z_t Sigma_t Z_t'V^-1X and V^-1(y - X beta) = y - X beta - Z b, row by row.
     """
     optimum = fit.optimum
+    if optimum.layout.residual is not None:
+        return _sums_of_stacks(fit, clusters)
     problem, f = optimum.problem, optimum.factorisation
     residual = problem.y - problem.x @ f.beta
     solved = problem.x.copy()
@@ -202,23 +202,43 @@ def symmetric(fit: Fit, clusters: Factor) -> Adjusted:
     p, count = fit.design.p, len(clusters.levels)
     scores = np.empty((count, p))
     spreads, links = np.empty((count, p, p)), np.empty((count, p, p))
-    for members, factor, x, residual in _stacks(fit, clusters):
-        found = _symmetric(factor, x, residual, fit.optimum.factorisation.c)
+    for members, stack in stacks(fit, clusters):
+        found = _symmetric(stack.reduced(), fit.optimum.factorisation.c)
         scores[members], spreads[members], links[members] = found
     return Adjusted(scores, spreads, links)
 
 
-Stack = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+@dataclass(frozen=True)
+class Stack:
+    """Clusters with V = R + L L': factor L (g, n, q), x (g, n, p), residual e (g, n).
+
+    noise : R (g, n, n), or None for the identity.
+    """
+
+    factor: np.ndarray
+    x: np.ndarray
+    residual: np.ndarray
+    noise: np.ndarray | None
+
+    @property
+    def v(self) -> np.ndarray:
+        """(g, n, n)."""
+        noise = np.eye(self.x.shape[1]) if self.noise is None else self.noise
+        return noise + self.factor @ self.factor.swapaxes(1, 2)
+
+    def reduced(self) -> Stack:
+        """In an orthonormal basis of [L, X], if V is the identity outside it and it is smaller."""
+        if self.noise is not None or self.factor.shape[2] + self.x.shape[2] >= self.x.shape[1]:
+            return self
+        both = np.concatenate([self.factor, self.x], axis=2)
+        basis = np.linalg.qr(both)[0].swapaxes(1, 2)
+        residual = np.einsum("gdn,gn->gd", basis, self.residual)
+        return Stack(basis @ self.factor, basis @ self.x, residual, None)
 
 
-def _symmetric(
-    factor: np.ndarray, x: np.ndarray, residual: np.ndarray, c: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, spreads, links of clusters with V = I + L L': L (g, n, q), x (g, n, p), e (g, n)."""
-    if factor.shape[2] + x.shape[2] < x.shape[1]:
-        basis = np.linalg.qr(np.concatenate([factor, x], axis=2))[0].swapaxes(1, 2)
-        factor, x, residual = basis @ factor, basis @ x, np.einsum("gdn,gn->gd", basis, residual)
-    v = np.eye(x.shape[1]) + factor @ factor.swapaxes(1, 2)
+def _symmetric(stack: Stack, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, spreads and links of clusters."""
+    v, x = stack.v, stack.x
     root = np.linalg.cholesky(v)
     middle = root.swapaxes(1, 2) @ (v - x @ c @ x.swapaxes(1, 2)) @ root
     values, vectors = np.linalg.eigh(middle)
@@ -227,12 +247,23 @@ def _symmetric(
     left = root @ vectors
     a = (left * powers[:, None, :]) @ left.swapaxes(1, 2)
     w = a @ np.linalg.solve(v, x)
-    scores = np.einsum("gdp,gd->gp", w, residual)
+    scores = np.einsum("gdp,gd->gp", w, stack.residual)
     return scores, w.swapaxes(1, 2) @ v @ w, x.swapaxes(1, 2) @ w
 
 
-def _stacks(fit: Fit, clusters: Factor) -> Iterator[Stack]:
-    """Clusters with as many rows and levels of every factor: which, and their L, X and e."""
+def _sums_of_stacks(fit: Fit, clusters: Factor) -> tuple[np.ndarray, np.ndarray]:
+    """`cluster_sums` by way of V_c."""
+    p, count = fit.design.p, len(clusters.levels)
+    scores, information = np.empty((count, p)), np.empty((count, p, p))
+    for members, stack in stacks(fit, clusters):
+        w = np.linalg.solve(stack.v, stack.x)
+        scores[members] = np.einsum("gnp,gn->gp", w, stack.residual)
+        information[members] = stack.x.swapaxes(1, 2) @ w
+    return scores, information
+
+
+def stacks(fit: Fit, clusters: Factor) -> Iterator[tuple[np.ndarray, Stack]]:
+    """Clusters with as many rows and levels of every factor: which they are, and their stack."""
     problem, f = fit.optimum.problem, fit.optimum.factorisation
     residual = problem.y - problem.x @ f.beta
     order = np.argsort(clusters.codes, kind="stable")
@@ -249,7 +280,15 @@ def _stacks(fit: Fit, clusters: Factor) -> Iterator[Stack]:
             moved = g.z @ _root(f.sigmas[fit.optimum.place(t)])
             parts.append(_spread(moved[rows], local[t][0][rows], int(count)))
         factor = np.concatenate([*parts, np.zeros((*rows.shape, 0))], axis=2)
-        yield members, factor, problem.x[rows], residual[rows]
+        yield members, Stack(factor, problem.x[rows], residual[rows], _noise(fit, rows))
+
+
+def _noise(fit: Fit, rows: np.ndarray) -> np.ndarray | None:
+    """R (g, n, n) of stacked rows (g, n), relative to sigma^2, if it has a structure."""
+    layout = fit.optimum.layout
+    if layout.residual is None:
+        return None
+    return layout.residual.bind(rows).value(layout.residual_part(fit.optimum.at.phi))
 
 
 def _local_levels(codes: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,7 @@ def forest(result: Approaches, ax: Axes | None = None) -> Axes:
     Aggregation estimates another quantity: it is drawn in another colour, and cut off with an arrow
     where it does not fit the scale of the others. Its numbers stand beside it, as everyone's do.
     """
-    ax = canvas(ax, (6.4, 3.5))
+    ax = canvas(ax, (5.8, 3.5))
     shown = window(result)
     for place, approach in enumerate(result.approaches):
         _row(ax, place, approach, shown)

@@ -37,7 +37,7 @@ PICTURES: dict[str, tuple[int, tuple[float, float]]] = {
     "lmm_inter": (1, SIZE),
     "ancova_full": (1, SIZE),
     "lmm_full": (1, SIZE),
-    "forest": (1, (6.4, 3.5)),
+    "forest": (1, (5.8, 3.5)),
 }
 
 

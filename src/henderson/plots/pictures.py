@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from henderson.seven.result import Approaches, GroupSlope
 
 # More means or bars than these are an even choice of all.
-MOST_MEANS = 400
+MOST_MEANS = 150
 MOST_BARS = 80
 DASHED = (0, (5, 3))
 POPULATION = "population"

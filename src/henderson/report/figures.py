@@ -26,7 +26,7 @@ class Picture:
 
 
 # Rows beyond so many make a page large and its pictures no clearer; the pictures say how many.
-MAX_POINTS = 300
+MAX_POINTS = 350
 
 
 def blank(size: tuple[float, float]) -> Axes:
@@ -37,7 +37,7 @@ def blank(size: tuple[float, float]) -> Axes:
 
 
 def picture(ax: Axes, name: str, title: str, description: str) -> Picture:
-    """The figure of some axes as inline SVG. Text stays text, so that it can be searched and read aloud."""
+    """The figure of some axes as inline SVG; text stays text, to be searched and read aloud."""
     import matplotlib as mpl
 
     figure = ax.get_figure(root=True)

@@ -82,7 +82,8 @@ def headline(result: Approaches) -> str:
         what = f"the {result.outcome} of {second} less that of {first} is"
     else:
         what = f"one more unit of {result.predictor} goes with a change in {result.outcome} of"
-    return f"Within one {result.group}, {what} {found}{test}, by {approach.label}."
+    label = approach.label.removesuffix(" (biased)")
+    return f"Within one {result.group}, {what} {found}{test}, by {label}."
 
 
 def chosen(result: Approaches) -> Approach:
@@ -118,7 +119,7 @@ def code(result: Approaches) -> str:
 def _pictures(result: Approaches, key: str) -> tuple[Picture, ...]:
     """The panels of a picture, each on its own, so that on a phone they stand below each other."""
     count, size = PICTURES[key]
-    axes = [blank(size) for _ in range(count)]
+    axes = [blank((max(size[0], 4.6), max(size[1], 3.4))) for _ in range(count)]
     ApproachesPlots(result, MAX_POINTS).draw(key, axes)
     title, descriptions = _words(result, key)
     start = 1000 * list(PICTURES).index(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,13 @@ from henderson.tables.numerals import column, number, p_value
 
 if TYPE_CHECKING:
     from henderson.inference.wald import TestResult
+    from henderson.natural import Structured
     from henderson.varcorr import VarCorr
 
 # More columns of correlations than this leave no room for the names.
 CORRELATIONS = 5
+# Nor are more parameters of a structure read.
+PARAMETERS = 12
 DDF_WORDS = {
     "satterthwaite": "Satterthwaite's",
     "kenward-roger": "Kenward and Roger's",
@@ -26,32 +30,73 @@ DDF_WORDS = {
 def varcorr_text(varcorr: VarCorr) -> str:
     """Variances, standard deviations and correlations in lme4's layout."""
     lines = varcorr_grid(varcorr).lines(" ")
-    most = max((len(names) for _, names in varcorr.terms), default=1) - 1
+    most = _most_correlated(varcorr)
     if most > CORRELATIONS:
         lines.append(
             f" ({CORRELATIONS} of {most} columns of correlations; all of them: fit.varcorr().cor)"
         )
+    lines += structure_lines(varcorr.structured)
     return "\n".join(lines)
+
+
+def structure_lines(parts: Iterable[Structured]) -> list[str]:
+    """One line a structure: " ar1(1 | Mare): rho 0.6074"."""
+    return [wrap(values_text(part), " ", "   ") for part in parts]
+
+
+def values_text(part: Structured) -> str:
+    """ "ar1(1 | Mare): rho 0.6074"."""
+    return f"{part.text}: {_values(part.values)}"
+
+
+def _values(values: Mapping[str, float]) -> str:
+    if not values:
+        return "no parameters"
+    shown = [f"{name} {number(value)}" for name, value in list(values.items())[:PARAMETERS]]
+    more = len(values) - PARAMETERS
+    return ", ".join(shown) + (f", and {more} more: fit.structures()" if more > 0 else "")
+
+
+def _most_correlated(varcorr: VarCorr) -> int:
+    """Columns of correlations that the terms without structure have."""
+    shown = [len(names) for names, part in _terms(varcorr) if part is None]
+    return max(shown, default=1) - 1
+
+
+def _terms(varcorr: VarCorr) -> list[tuple[tuple[str, ...], Structured | None]]:
+    """The names of every term, and its structure if it has one."""
+    found = {(part.group, part.names): part for part in varcorr.structured}
+    return [(names, found.get((group, names))) for group, names in varcorr.terms]
 
 
 def varcorr_grid(varcorr: VarCorr) -> Grid:
     """One row an effect: Groups, Name, Variance, Std.Dev., Corr.
 
-    A correlation that the model sets to zero is left blank.
+    A correlation that the model sets to zero is left blank. A structured term whose columns have
+    one variance is one row, and its correlations are for `structure_lines` to tell.
     """
-    names = [(g, name) for g, effects in varcorr.terms for name in effects]
-    variances = [float(varcorr.cov[g].loc[n, n]) for g, n in names] + [varcorr.sigma**2]
+    terms = [
+        (group, _shown_names(effects, part), part)
+        for (group, effects), (_, part) in zip(varcorr.terms, _terms(varcorr), strict=True)
+    ]
+    firsts = [(g, name) for g, names, _ in terms for name in names]
+    variances = [float(varcorr.cov[g].loc[n, n]) for g, n in firsts] + [varcorr.sigma**2]
     cells = list(zip(column(variances), column(np.sqrt(variances)), strict=True))
-    most = max((len(effects) for _, effects in varcorr.terms), default=1) - 1
-    shown = min(most, CORRELATIONS)
+    shown = min(_most_correlated(varcorr), CORRELATIONS)
     rows: list[tuple[str, ...]] = []
-    for group, effects in varcorr.terms:
-        correlations = _correlations(varcorr, group, effects, shown)
+    for group, effects, part in terms:
+        correlations = _correlations(varcorr, group, effects, shown if part is None else 0)
         for i, name in enumerate(effects):
-            rows.append((group if i == 0 else "", name, *cells[len(rows)], *correlations[i]))
+            label = part.text if part is not None and len(effects) < len(part.names) else name
+            cor = correlations[i] + [""] * (shown - len(correlations[i]))
+            rows.append((group if i == 0 else "", label, *cells[len(rows)], *cor))
     rows.append(("Residual", "", *cells[-1], *[""] * shown))
     heading = ("Corr", *[""] * (shown - 1)) if shown else ()
     return Grid(("Groups", "Name", "Variance", "Std.Dev.", *heading), tuple(rows), labels=2)
+
+
+def _shown_names(names: tuple[str, ...], part: Structured | None) -> tuple[str, ...]:
+    return names[:1] if part is not None and "sd" in part.values else names
 
 
 def _correlations(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from henderson.tables.console import values_text
 from henderson.tables.layout import columns_of, elide, flow, wrap
 from henderson.tables.notation import Latex, Notation, Plain, latex_matrix
 from henderson.tables.numerals import column
@@ -15,6 +16,7 @@ from henderson.tables.rcode import r_call
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
+    from henderson.natural import Structured
 
 # Beyond these a row of X or Z is written as a vector.
 MOST_FIXED = 8
@@ -63,6 +65,7 @@ class Block:
     letter, level : of the effects and of their index, "u" and "j".
     first : number of the first effect, None where the factor has a single one.
     names : (K,) of the columns; cov : (K, K); tag : of the covariance's symbol.
+    structure : of the covariance, if it has one.
     """
 
     letter: str
@@ -71,6 +74,7 @@ class Block:
     names: tuple[str, ...]
     cov: np.ndarray
     tag: str
+    structure: Structured | None = None
 
     @property
     def wide(self) -> bool:
@@ -87,7 +91,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Model:
-    """A fit's parts as an equation needs them; `index` is that of a row, "ij"."""
+    """A fit's parts as an equation needs them; `index` is that of a row, "ij".
+
+    structure : of the residuals: its correlation and variance functions.
+    """
 
     response: str
     names: tuple[str, ...]
@@ -97,6 +104,7 @@ class Model:
     index: str
     offset: bool
     weights: bool
+    structure: tuple[Structured, ...] = ()
 
 
 def equation(fit: Fit) -> Equation:
@@ -126,6 +134,7 @@ def _model(fit: Fit) -> Model:
         index=f"i{levels}",
         offset=design.offset is not None,
         weights=design.weights is not None,
+        structure=tuple(part for part in fit.structured if part.is_residual),
     )
 
 
@@ -135,6 +144,7 @@ def _nth(letters: str, t: int) -> str:
 
 def _blocks(fit: Fit) -> Iterator[Block]:
     """One block a term; one an effect where a term has no correlations."""
+    structured = {(part.group, part.names): part for part in fit.structured}
     for t, (factor, relative) in enumerate(zip(fit.design.random, fit.optimum.sigmas, strict=True)):
         letter, level = _nth(_EFFECTS, t), _nth(_LEVELS, t)
         single = len(factor.names) == 1
@@ -145,7 +155,8 @@ def _blocks(fit: Fit) -> Iterator[Block]:
                 cov = fit.scale * relative[a : a + size, a : a + size]
                 names = tuple(factor.names[a : a + size])
                 tag = letter if single or size == len(factor.names) else f"{letter}{a}"
-                yield Block(letter, level, None if single else a, names, cov, tag)
+                structure = structured.get((factor.name, names))
+                yield Block(letter, level, None if single else a, names, cov, tag, structure)
 
 
 # ---- the lines
@@ -189,6 +200,8 @@ def _random_terms(block: Block, index: str, n: Notation) -> list[str]:
 
 def _residual(model: Model, n: Notation, *, fitted: bool) -> str:
     variance = n.value(model.sigma2) if fitted else n.symbol("s2")
+    if model.structure:
+        return n.normal(n.vector("e"), n.product(variance, n.matrix("R")), True)
     if model.weights:
         variance = n.over(variance, n.symbol("w", model.index))
     return n.normal(n.symbol("e", model.index), variance, False)
@@ -206,7 +219,17 @@ def _plain(model: Model, *, fitted: bool) -> str:
     lines = [flow(_right_side(model, n, fitted=fitted), f"{response} = ", indent)]
     for block in model.blocks:
         lines += _plain_distribution(block, n, fitted)
-    return "\n".join([*lines, _residual(model, n, fitted=fitted)])
+    lines += [_residual(model, n, fitted=fitted), *_structure_of("R", model.structure, fitted)]
+    return "\n".join(lines)
+
+
+def _structure_of(matrix: str, parts: tuple[Structured, ...], fitted: bool) -> list[str]:
+    """What a structured matrix is made of: "R: ar1(1 | Mare), rho 0.6074"."""
+    if not parts:
+        return []
+    if not fitted:
+        return [wrap(" x ".join(part.text for part in parts), f"{matrix}: ", "   ")]
+    return [wrap(values_text(part), f"{matrix}: ", "   ") for part in parts]
 
 
 def _plain_distribution(block: Block, n: Plain, fitted: bool) -> list[str]:
@@ -215,13 +238,14 @@ def _plain_distribution(block: Block, n: Plain, fitted: bool) -> list[str]:
         variance = n.value(float(block.cov[0, 0])) if fitted else f"s2_{block.tag}"
         return [n.normal(what, variance, False)]
     d = f"D_{block.tag}"
+    own = _structure_of(d, () if block.structure is None else (block.structure,), fitted)
     if not fitted or block.wide:
         k = len(block.names)
-        return [n.normal(what, d, True) + (f", {d} {k} x {k}" if block.wide else "")]
+        return [n.normal(what, d, True) + (f", {d} {k} x {k}" if block.wide else ""), *own]
     rows = matrix_rows(block.cov)
     start = f"{d} = "
     lines = [f"{start}[{rows[0]}]", *(f"{' ' * len(start)}[{row}]" for row in rows[1:])]
-    return [n.normal(what, d, True), *lines]
+    return [n.normal(what, d, True), *lines, *own]
 
 
 def matrix_rows(values: np.ndarray) -> list[str]:
@@ -240,6 +264,12 @@ def _latex(model: Model) -> str:
         lines.append(f"{response} &= {side}")
         lines += [_latex_distribution(block, n, fitted) for block in model.blocks]
         lines.append(_residual(model, n, fitted=fitted))
+    lines += [rf"\mathbf{{R}} &: {n.words(values_text(part))}" for part in model.structure]
+    lines += [
+        rf"\mathbf{{D}}_{{{block.tag}}} &: {n.words(values_text(block.structure))}"
+        for block in model.blocks
+        if block.structure is not None
+    ]
     body = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 

@@ -58,6 +58,16 @@ class Notation(Protocol):
         """variance / weight."""
         ...
 
+    def vector(self, letter: str) -> str:
+        """All the rows of something."""
+        ...
+
+    def matrix(self, letter: str) -> str: ...
+
+    def product(self, variance: str, matrix: str) -> str:
+        """variance times matrix."""
+        ...
+
 
 class Plain:
     """`score_ij = b0 + b1 edu_ij + u_j + e_ij`."""
@@ -86,6 +96,15 @@ class Plain:
 
     def over(self, variance: str, weight: str) -> str:
         return f"{variance} / {weight}"
+
+    def vector(self, letter: str) -> str:
+        return letter
+
+    def matrix(self, letter: str) -> str:
+        return letter
+
+    def product(self, variance: str, matrix: str) -> str:
+        return f"{variance} {matrix}"
 
 
 class Latex:
@@ -120,6 +139,19 @@ class Latex:
 
     def over(self, variance: str, weight: str) -> str:
         return rf"{variance} / {weight}"
+
+    def vector(self, letter: str) -> str:
+        return rf"\boldsymbol{{{self._LETTERS.get(letter, letter)}}}"
+
+    def matrix(self, letter: str) -> str:
+        return rf"\mathbf{{{letter}}}"
+
+    def product(self, variance: str, matrix: str) -> str:
+        return rf"{variance}\,{matrix}"
+
+    def words(self, text: str) -> str:
+        """Plain text."""
+        return rf"\text{{{_escaped(text)}}}"
 
 
 def factors(name: str) -> list[str]:
@@ -156,8 +188,11 @@ def _latex(part: str) -> str:
 
 def _roman(text: str) -> str:
     """Upright text with LaTeX's special characters escaped."""
-    plain = elide(clean(text), LONGEST_NAME)
-    return rf"\text{{{''.join(_SPECIAL.get(c, c) for c in plain)}}}"
+    return rf"\text{{{_escaped(elide(clean(text), LONGEST_NAME))}}}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(c, c) for c in text)
 
 
 def latex_matrix(values: np.ndarray, notation: Latex) -> str:

@@ -1,4 +1,8 @@
-"""The call in R that fits the same model: `lm`, or lme4's `lmer`."""
+"""The call in R that fits the same model: `lm`, lme4's `lmer`, nlme's `gls` and `lme`, glmmTMB's.
+
+No package of R has every model: where structured residuals meet crossed or structured random
+effects the text says that there is none.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from henderson.fit import Fit
     from henderson.formula import Formula, RandomTerm
+    from henderson.formula.residual_terms import CorrelationTerm, VarianceTerm
 
 # Names that Python's formulas prefix and R's do not.
 _PREFIX = re.compile(r"\bnp\.")
@@ -17,16 +22,31 @@ _FUNCTIONS = (
     (re.compile(r"\bcenter\(([\w.]+)\)"), r"scale(\1, scale = FALSE)"),
 )
 _BACKTICKED = re.compile(r"`([^\W\d][\w.]*)`")
-# glmmTMB knows these structures; lme4 knows "us" and "diag" alone.
+# lme4 knows these structures alone.
 LME4 = frozenset({"us", "diag"})
+# Ours -> glmmTMB's, whose cs and toep have a variance for every column.
+GLMMTMB = {"cs": "homcs", "hcs": "cs", "toep": "homtoep", "htoep": "toep", "har1": "hetar1"}
+FACTORS = frozenset({"ar1", "har1", "toep", "htoep"})
+NUMBERS = frozenset({"ou", "exp", "gau"})
+NLME = {
+    "ar1": "corAR1", "car1": "corCAR1", "cs": "corCompSymm", "us": "corSymm", "exp": "corExp",
+    "gau": "corGaus", "lin": "corLin", "ratio": "corRatio", "spher": "corSpher",
+}  # fmt: skip
+VARIANCES = {
+    "ident": "varIdent", "power": "varPower", "exp": "varExp", "constpower": "varConstPower",
+}  # fmt: skip
+NONE = "(no package of R fits structured residuals beside these random effects)"
 
 
 def r_call(fit: Fit) -> str:
     """Such as `lmer(score ~ edu + (1 | classroom), data, REML = TRUE)`.
 
-    Terms with a structure that lme4 does not have are glmmTMB's. Codings are R's defaults.
+    Terms with a structure that lme4 does not have are glmmTMB's, structured residuals nlme's.
+    Codings are R's defaults.
     """
     formula = fit.design.formula
+    if fit.design.residual is not None:
+        return _nlme(fit)
     arguments = [r_formula(formula), "data"]
     arguments += [f"{w} = {w}" for w in ("weights", "offset") if _given(fit, w)]
     if not formula.random:
@@ -38,7 +58,10 @@ def r_call(fit: Fit) -> str:
 
 def r_formula(formula: Formula) -> str:
     """The formula in R's words, nested groups written out."""
-    text = " + ".join([formula.nobars, *(_term(t) for t in formula.random)])
+    return _in_r(" + ".join([formula.nobars, *(_term(t) for t in formula.random)]))
+
+
+def _in_r(text: str) -> str:
     text = _PREFIX.sub("", _BACKTICKED.sub(r"\1", text)).replace("**", "^")
     for pattern, replacement in _FUNCTIONS:
         text = pattern.sub(replacement, text)
@@ -46,12 +69,96 @@ def r_formula(formula: Formula) -> str:
 
 
 def _term(term: RandomTerm) -> str:
-    group = term.text.rpartition("|")[2].rstrip(")").strip()
     if term.structure in LME4:
-        return f"({term.lhs} {'||' if term.structure == 'diag' else '|'} {group})"
-    return term.text
+        return f"({term.lhs} {'||' if term.structure == 'diag' else '|'} {_group(term)})"
+    name, lhs = GLMMTMB.get(term.structure, term.structure), term.lhs
+    position = re.sub(r"^\s*0\s*\+\s*", "", lhs)
+    if term.structure in FACTORS:
+        lhs = f"0 + factor({position})"
+    if term.structure in NUMBERS:
+        lhs = f"0 + numFactor({', '.join(p.strip() for p in position.split('+'))})"
+    return f"{name}({lhs} | {_group(term)})"
+
+
+def _group(term: RandomTerm) -> str:
+    return ":".join(term.group)
 
 
 def _given(fit: Fit, what: str) -> bool:
     """Weights, or an offset beside the formula's own."""
     return getattr(fit.design.frame, what) is not None
+
+
+# ---- nlme
+
+
+def _nlme(fit: Fit) -> str:
+    """`gls` or `lme`; what they cannot fit is said to have no call."""
+    formula, residual = fit.design.formula, fit.design.residual
+    assert residual is not None
+    random = _nlme_random(formula.random)
+    if random is None or _given(fit, "offset"):
+        return NONE
+    arguments = [_in_r(formula.nobars), "data"]
+    arguments += [f"random = {random}"] if random else []
+    if residual.terms.correlation is not None:
+        lags = 0 if residual.positions is None else residual.positions.count - 1
+        arguments.append(f"correlation = {_nlme_correlation(residual.terms.correlation, lags)}")
+    variances = [_nlme_variance(v) for v in residual.terms.variances]
+    if _given(fit, "weights"):
+        variances.append("varFixed(~ 1 / weights)")
+    if variances:
+        product = variances[0] if len(variances) == 1 else f"varComb({', '.join(variances)})"
+        arguments.append(f"weights = {product}")
+    arguments.append(f'method = "{fit.method}"')
+    return f"{'lme' if random else 'gls'}({', '.join(arguments)})"
+
+
+def _nlme_random(terms: tuple[RandomTerm, ...]) -> str | None:
+    """nlme's `random`: one term per level of nested factors; None where it has no such model."""
+    nested = sorted(terms, key=lambda t: len(t.group))
+    for outer, inner in zip(nested, nested[1:], strict=False):
+        if not set(outer.group) < set(inner.group):
+            return None
+    if any(t.structure not in (*LME4, "cs") for t in terms):
+        return None
+    if not nested:
+        return ""
+    if len(nested) == 1 and nested[0].structure == "us":
+        return f"~ {_in_r(nested[0].lhs)} | {'/'.join(nested[0].group)}"
+    seen: set[str] = set()
+    parts = []
+    for term in nested:
+        own = [g for g in term.group if g not in seen]
+        seen |= set(term.group)
+        if len(own) != 1:
+            return None
+        word = {"us": "pdSymm", "diag": "pdDiag", "cs": "pdCompSymm"}[term.structure]
+        parts.append(f"{own[0]} = {word}(~ {_in_r(term.lhs)})")
+    return f"list({', '.join(parts)})"
+
+
+def _nlme_correlation(term: CorrelationTerm, lags: int) -> str:
+    position = _in_r(" + ".join(term.position) or "1")
+    if term.name == "us" and term.position:
+        position = f"as.integer(factor({position}))"
+    form = f"form = ~ {position}" + (f" | {'/'.join(term.group)}" if term.group else "")
+    if term.name == "toep":
+        return f"corARMA({form}, p = {lags}, q = 0)"
+    nugget = ", nugget = TRUE" if term.nugget else ""
+    return f"{NLME[term.name]}({form}{nugget})"
+
+
+def _nlme_variance(term: VarianceTerm) -> str:
+    if term.name == "fixed":
+        return f"varFixed(~ {_in_r(term.covariate)})"
+    if term.of_fitted:
+        return f"{VARIANCES[term.name]}()"
+    if term.name == "ident":
+        return f"varIdent(form = ~ 1 | {' * '.join(term.factors)})"
+    return f"{VARIANCES[term.name]}(form = ~ {_covariate(_in_r(term.covariate))})"
+
+
+def _covariate(text: str) -> str:
+    """An expression that R's formulas would read as several terms, protected."""
+    return text if re.fullmatch(r"[\w.]+(\([^()]*\))?", text) else f"I({text})"

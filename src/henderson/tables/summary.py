@@ -15,6 +15,7 @@ from henderson.varcorr import VarCorr
 
 if TYPE_CHECKING:
     from henderson.fit import Ddf, Fit
+    from henderson.natural import Structured
 
 QUANTILES = {"Min": 0.0, "1Q": 0.25, "Median": 0.5, "3Q": 0.75, "Max": 1.0}
 TESTS = {
@@ -40,6 +41,7 @@ class Summary:
     overall : what only a linear model has, or None.
     notes : what the fit has to say about itself.
     ddf : how the degrees of freedom were found; nobs : rows; converged : at an optimum.
+    structure : of the residuals: its correlation and variance functions.
     """
 
     title: str
@@ -56,6 +58,12 @@ class Summary:
     ddf: str
     nobs: int
     converged: bool
+    structure: tuple[Structured, ...] = ()
+
+    @property
+    def is_scaled(self) -> bool:
+        """The residuals are over their standard deviations."""
+        return self.is_mixed or bool(self.structure)
 
     @property
     def is_mixed(self) -> bool:
@@ -98,12 +106,20 @@ def summary(fit: Fit, ddf: Ddf = "satterthwaite") -> Summary:
         groups=fit.n_groups,
         coefficients=table,
         correlation=_correlation(fit, ddf),
-        overall=None if fit.design.random else overall(fit),
+        overall=None if fit.design.random else _overall(fit),
         notes=fit.notes,
         ddf=ddf,
         nobs=fit.nobs,
         converged=fit.converged,
+        structure=tuple(part for part in fit.structured if part.is_residual),
     )
+
+
+def _overall(fit: Fit) -> Overall:
+    """Generalised least squares has no R-squared: its residuals are not of one variance."""
+    if fit.design.residual is None:
+        return overall(fit)
+    return Overall(fit.sigma, fit.df_resid)
 
 
 def coefficients(fit: Fit, ddf: Ddf) -> pd.DataFrame:
@@ -124,15 +140,17 @@ def coefficients(fit: Fit, ddf: Ddf) -> pd.DataFrame:
 
 
 def scaled_residuals(fit: Fit) -> np.ndarray:
-    """Conditional residuals (n,) over their standard deviation sigma / sqrt(w)."""
-    resid = fit.resid.to_numpy() / fit.sigma
-    return resid if fit.design.weights is None else resid * np.sqrt(fit.design.weights)
+    """Conditional residuals (n,) over their standard deviations."""
+    return fit.residuals("pearson").to_numpy()
 
 
 def _title(fit: Fit, ddf: str) -> str:
     if fit.design.random:
         by = "REML" if fit.method == "REML" else "maximum likelihood"
         return f"Linear mixed model fit by {by}; {TESTS[ddf]}"
+    if fit.optimum.layout.n_residual:
+        by = "REML" if fit.method == "REML" else "maximum likelihood"
+        return f"Linear model fit by generalised least squares ({by}); {TESTS[ddf]}"
     by = "least squares" if fit.method == "REML" else "maximum likelihood"
     tests = TESTS["normal" if ddf == "normal" else "residual"]
     return f"Linear model fit by {by}; {tests}"
@@ -148,7 +166,8 @@ def _data(fit: Fit) -> str:
 
 def _likelihood(fit: Fit) -> dict[str, float]:
     if fit.method == "REML":
-        return {"REML criterion": fit.criterion} if fit.design.random else {}
+        estimated = fit.design.random or fit.design.residual is not None
+        return {"REML criterion": fit.criterion} if estimated else {}
     return {
         "AIC": fit.aic,
         "BIC": fit.bic,
@@ -159,7 +178,7 @@ def _likelihood(fit: Fit) -> dict[str, float]:
 
 
 def _residual_quantiles(fit: Fit) -> pd.Series:
-    if fit.design.random:
+    if fit.design.random or fit.design.residual is not None:
         values = scaled_residuals(fit)
     else:
         values = fit.resid.to_numpy() * np.sqrt(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from henderson.tables.console import varcorr_grid
+from henderson.tables.console import structure_lines, varcorr_grid
 from henderson.tables.layout import Grid, clean
 from henderson.tables.summary_text import (
     coefficient_grid,
@@ -55,6 +55,7 @@ def summary_html(s: Summary) -> str:
         _likelihood(s),
         grid_html(residual_grid(s), "residuals", _residual_caption(s)),
         *_random(s),
+        *_structure(s),
         *_fixed(s),
         *_lines(overall_lines(s.overall) if s.overall else []),
         _notes(s),
@@ -70,14 +71,18 @@ def _likelihood(s: Summary) -> str:
 
 
 def _residual_caption(s: Summary) -> str:
-    return "Scaled residuals" if s.is_mixed else "Residuals"
+    return "Scaled residuals" if s.is_scaled else "Residuals"
 
 
 def _random(s: Summary) -> list[str]:
     if not s.is_mixed:
         return []
     table = grid_html(varcorr_grid(s.varcorr), "varcorr", "Random effects")
-    return [table, *_lines([groups_line(s)])]
+    return [table, *_lines(structure_lines(s.varcorr.structured)), *_lines([groups_line(s)])]
+
+
+def _structure(s: Summary) -> list[str]:
+    return _lines(["Residual structure:", *structure_lines(s.structure)] if s.structure else [])
 
 
 def _fixed(s: Summary) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from henderson.tables.console import varcorr_text
+from henderson.tables.console import structure_lines, varcorr_text
 from henderson.tables.layout import Grid, clean, elide, wrap
 from henderson.tables.numerals import column, common_decimals, fixed, number, p_value
 
@@ -23,6 +23,7 @@ def summary_text(s: Summary) -> str:
     """The whole summary."""
     parts = [_heading(s), _likelihood(s), _residuals(s)]
     parts += [_random(s)] if s.is_mixed else []
+    parts += [_structure(s)] if s.structure else []
     parts += [_fixed(s), _overall(s.overall) if s.overall else _correlations(s), _notes(s)]
     return "\n\n".join(part for part in parts if part)
 
@@ -56,7 +57,7 @@ def one_decimal(value: float) -> str:
 
 
 def _residuals(s: Summary) -> str:
-    heading = "Scaled residuals:" if s.is_mixed else "Residuals:"
+    heading = "Scaled residuals:" if s.is_scaled else "Residuals:"
     return f"{heading}\n{residual_grid(s).text()}"
 
 
@@ -72,6 +73,10 @@ def residual_grid(s: Summary) -> Grid:
 
 def _random(s: Summary) -> str:
     return "\n".join(["Random effects:", varcorr_text(s.varcorr), wrap(groups_line(s), rest="  ")])
+
+
+def _structure(s: Summary) -> str:
+    return "\n".join(["Residual structure:", *structure_lines(s.structure)])
 
 
 def groups_line(s: Summary) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from henderson.errors import DesignError
+from henderson.natural import is_structured
 from henderson.tables.summary import coefficients, scaled_residuals
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def tidy(
     ----------
     effects : "fixed": effect, group, term, estimate, std_error, statistic, df, p_value and, with
         `conf_int`, conf_low, conf_high. "ran_pars": effect, group, term, estimate, with terms
-        sd__Intercept, cor__Intercept.Days, sd__Observation. "ran_vals" (conditional modes): effect,
+        sd__Intercept, cor__Intercept.Days, sd__Observation, rho__ar1(1 | g) for a structure. "ran_vals" (conditional modes): effect,
         group, level, term, estimate, std_error and, with `conf_int`, conf_low, conf_high (normal).
     level : of the intervals, between 0 and 1.
     ddf : for the tests and intervals of the fixed effects.
@@ -71,6 +72,8 @@ def _parameters(fit: Fit) -> pd.DataFrame:
     for factor in fit.design.random:
         sd, cor = varcorr.sd[factor.name], varcorr.cor[factor.name]
         for slot in factor.slots:
+            if is_structured(slot):
+                continue
             rows += [(factor.name, f"sd__{n}", float(sd[n])) for n in slot.names]
             if slot.term.structure == "diag":
                 continue
@@ -79,7 +82,13 @@ def _parameters(fit: Fit) -> pd.DataFrame:
                 for i, a in enumerate(slot.names)
                 for b in slot.names[i + 1 :]
             ]
+    for part in fit.structured:
+        if not part.is_residual:
+            rows += [(part.group, f"{k}__{part.text}", v) for k, v in part.values.items()]
     rows.append(("Residual", "sd__Observation", fit.sigma))
+    for part in fit.structured:
+        if part.is_residual:
+            rows += [(part.group, f"{k}__{part.text}", v) for k, v in part.values.items()]
     table = pd.DataFrame(rows, columns=["group", "term", "estimate"])
     table.insert(0, "effect", "ran_pars")
     return table
@@ -137,7 +146,8 @@ def augment(fit: Fit) -> pd.DataFrame:
 
     fitted (conditional), fixed (the population's: X beta + offset), resid, pearson (resid over its
     standard deviation sigma / sqrt(w)); weights and offset where there are any; without random
-    effects also leverage and studentised (resid over its own standard error). Where the data have
+    effects or structured residuals also leverage and studentised (resid over its own standard
+    error). Where the data have
     a column of such a name, the new one ends in "_".
     """
     data = fit.design.frame.data
@@ -149,7 +159,7 @@ def augment(fit: Fit) -> pd.DataFrame:
     }
     given = {"weights": fit.design.weights, "offset": fit.design.offset}
     new |= {name: values for name, values in given.items() if values is not None}
-    new |= {} if fit.design.random else _least_squares(fit)
+    new |= {} if fit.design.random or fit.design.residual else _least_squares(fit)
     columns = {_free(name, data.columns): values for name, values in new.items()}
     return pd.concat([data, pd.DataFrame(columns, index=data.index)], axis=1)
 
