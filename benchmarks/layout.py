@@ -55,7 +55,7 @@ def one_line(r: Result) -> str:
 
 def shown(side: Side) -> str:
     """The median, or why there is none."""
-    return side.outcome or significant(side.median)
+    return side.outcome_word or significant(side.median)
 
 
 def megabytes(side: Side | None) -> str:
@@ -78,12 +78,18 @@ def peer_cell(side: Side | None, r: Result) -> str:
         return ""
     ratio = paired_ratio(side, r.ours)
     if ratio is None:
-        return side.outcome
+        return side.outcome_word
     text = f"{significant(side.median)} ({significant(ratio)}x"
     a, b = side.number("criterion"), r.ours.number("criterion")
     excess = "" if a is None or b is None else f", criterion {a - b:+.1e}"
     note = f", {side.facts['note']}" if "note" in side.facts else ""
     return f"{text}{excess}{note})"
+
+
+def reasons(results: Sequence[Result]) -> list[str]:
+    """Why sides gave no time, one line each."""
+    sides = [(r, s) for r in results for s in (r.ours, r.theirs, *r.peers) if s is not None]
+    return [f"* {r.case.name}, {s.name} {s.outcome}" for r, s in sides if ":" in s.outcome]
 
 
 def df_lines(results: Sequence[Result]) -> list[str]:
@@ -104,7 +110,7 @@ def targets_table(results: Sequence[Result]) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns, the first to the left, the others to the right."""
     lines = [list(head), *[list(r) for r in rows]]
-    widths = [max(len(line[j]) for line in lines) for j in range(len(head))]
+    widths = [max(2, *(len(line[j]) for line in lines)) for j in range(len(head))]
 
     def one(cells: Sequence[str]) -> str:
         padded = [

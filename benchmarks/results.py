@@ -26,6 +26,11 @@ class Side:
     peak: float | None = None
 
     @property
+    def outcome_word(self) -> str:
+        """The outcome without its reason: "failed", "skipped", "> 240 s"."""
+        return self.outcome.split(":")[0]
+
+    @property
     def median(self) -> float | None:
         return median(self.seconds) if self.seconds else None
 
@@ -77,14 +82,25 @@ class Result:
         return [*(self._verdict(t) for t in self.case.targets), *self._counts(), *self._glmm()]
 
     def _verdict(self, target: Target) -> str:
+        text = self._words(target)
+        if self.ours.outcome:
+            word = "not measured" if self.ours.outcome_word == "skipped" else "MISSED"
+            return f"{text}: {word} ({self.ours.outcome_word})"
         if target.measure == "seconds":
-            return judge(f"< {target.value:g} s CPU", self.ours.median, target.value, below=True)
+            return judge(text, self.ours.median, target.value, below=True)
         if target.measure == "megabytes":
-            return judge(f"< {target.value:g} MB", self.ours.peak, target.value, below=True)
+            return judge(text, self.ours.peak, target.value, below=True)
         value = self.ratio if target.measure == "whole" else self.numeric_ratio
-        words = "" if target.measure == "whole" else ", numeric part"
+        return judge(text, value, target.value, unit="x")
+
+    def _words(self, target: Target) -> str:
         against = self.case.against or "R"
-        return judge(f">= {target.value:g}x {against}{words}", value, target.value, unit="x")
+        return {
+            "seconds": f"< {target.value:g} s CPU",
+            "megabytes": f"< {target.value:g} MB",
+            "whole": f">= {target.value:g}x {against}",
+            "numeric": f">= {target.value:g}x {against}, numeric part",
+        }[target.measure]
 
     def _counts(self) -> list[str]:
         text = self.ours.facts.get("evaluations", "")

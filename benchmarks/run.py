@@ -198,12 +198,14 @@ def report(results: list[Result], versions: dict[str, str], setup: Setup, load: 
     peers = layout.peers_table(results) if any(r.peers for r in results) else ""
     parts = [
         f"Measured on {today}: {machine.describe()}; load average at the start {load}. "
-        f"One thread on every side; at most {setup.limits.seconds:.0f} s for one answer.",
+        f"One thread on every side; at most {setup.limits.seconds:.0f} s for one answer and "
+        f"{setup.limits.memory / MAPPED:.0f} MB mapped by a process.",
         ", ".join(f"{name} {value}" for name, value in versions.items()) + ".",
         layout.main_table(results),
         "\n".join(layout.df_lines(results)),
         peers and "The Python peers: CPU s (times ours; criterion, theirs - ours)\n\n" + peers,
         "Targets\n\n" + layout.targets_table(results),
+        "\n".join(layout.reasons(results)),
         startup.describe(),
         f"{len(missed(results))} missed." if missed(results) else "None missed.",
         slow_blas(versions),

@@ -38,7 +38,9 @@ VARIANCES = {
 RANDOM = {"pdSymm": "us", "pdLogChol": "us", "pdDiag": "diag", "pdCompSymm": "cs"}
 # glmmTMB's structures of random effects that fill the place of the residuals (dispformula = ~0):
 # the correlation, and whether every position has a variance of its own.
-AS_RESIDUALS = {"ar1": ("ar1", False), "cs": ("cs", True), "toep": ("toep", True), "us": ("us", True)}
+AS_RESIDUALS = {
+    "ar1": ("ar1", False), "cs": ("cs", True), "toep": ("toep", True), "us": ("us", True),
+}  # fmt: skip
 _TMB_TERM = re.compile(r"\s*\+\s*(\w+)\(0 \+ (\w+) \| (\w+)\)")
 NEVER = "a moving average: henderson has no such correlation"
 
@@ -66,8 +68,8 @@ class StructureCase:
         }
         table = pd.DataFrame(out)
         if "age_f is age as a factor" in self.note:
-            levels = sorted(table["age"].unique())
-            table["age_f"] = pd.Categorical(table["age"].map("{:g}".format), [f"{v:g}" for v in levels])
+            levels = [f"{v:g}" for v in sorted(table["age"].unique())]
+            table["age_f"] = pd.Categorical(table["age"].map("{:g}".format), levels)
         return table
 
     def names(self, r_names: list[str]) -> list[str]:

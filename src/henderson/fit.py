@@ -22,6 +22,8 @@ from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
 
 if TYPE_CHECKING:
+    from henderson.diagnostics.checks import Checks
+    from henderson.diagnostics.influence import Influence
     from henderson.inference.anova import Anova
     from henderson.inference.bootstrap import Bootstrap
     from henderson.inference.caic import CAic
@@ -37,6 +39,17 @@ if TYPE_CHECKING:
     from henderson.tables.summary import Summary
 
 Ddf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
+ResidualKind = Literal[
+    "response",
+    "conditional",
+    "marginal",
+    "pearson",
+    "studentised",
+    "studentised-marginal",
+    "normalized",
+    "whitened",
+    "quantile",
+]
 
 
 @dataclass(frozen=True)
@@ -236,20 +249,64 @@ class Fit:
         return pd.Series(self.design.y, index=self.design.index, name="resid") - self.fittedvalues
 
     def residuals(
-        self, kind: Literal["response", "pearson", "normalized"] = "response"
+        self,
+        kind: ResidualKind = "response",
+        *,
+        seed: int | np.random.Generator | None = None,
     ) -> pd.Series:
-        """Conditional residuals with the caller's index.
+        """Residuals with the caller's index.
 
         Parameters
         ----------
-        kind : "response", y less the fitted values; "pearson", over their standard deviations;
-            "normalized", uncorrelated and of variance one too: over the Cholesky factor of their
-            covariance R, in the order of the positions. Where the model is right these look like
-            white noise.
+        kind : "response" or "conditional", y less the fitted values; "marginal", y less the fixed
+            part; "pearson", conditional over the standard deviations of the errors;
+            "studentised", "studentised-marginal", over their own standard deviations;
+            "normalized", uncorrelated and of variance one too: over the Cholesky factor of the
+            errors' covariance R, in the order of the positions; "whitened", marginal over the
+            Cholesky factor of V, component by component; "quantile", where each response lies
+            among responses simulated from the fit, in (0, 1). Where the model is right normalized
+            and whitened residuals look like white noise, and quantiles are uniform.
+        seed : of the simulations of "quantile".
         """
-        from henderson.residuals import residuals
+        from henderson.diagnostics.residuals import residuals
 
-        return pd.Series(residuals(self, kind), index=self.design.index, name=kind)
+        return pd.Series(residuals(self, kind, seed), index=self.design.index, name=kind)
+
+    def acf(
+        self, by: Any = None, kind: ResidualKind = "normalized", max_lag: int | None = None
+    ) -> pd.DataFrame:
+        """Autocorrelation of residuals by lag, in the order of the rows within the groups `by`."""
+        from henderson.diagnostics.autocorrelation import acf
+
+        return acf(self, by, kind, max_lag)
+
+    def variogram(
+        self, position: Any = None, by: Any = None, kind: ResidualKind = "pearson", bins: int = 15
+    ) -> pd.DataFrame:
+        """Half the squared difference of residuals, by distance in `position` within groups."""
+        from henderson.diagnostics.autocorrelation import variogram
+
+        return variogram(self, position, by, kind, bins)
+
+    def influence(self, by: Any = None, *, refit: bool = False) -> Influence:
+        """Leverage, Cook's distance, DFBETAS, COVRATIO: what changes without a row or a level.
+
+        Parameters
+        ----------
+        by : the name of a grouping factor or a column, whose levels are left out one at a time;
+            "row"; or labels. By default the first grouping factor (rows without one).
+        refit : estimate the covariance parameters again, a fit a level; otherwise they are held,
+            and the answer is exact and immediate.
+        """
+        from henderson.diagnostics.influence import influence
+
+        return influence(self, by, refit)
+
+    def check(self) -> Checks:
+        """Assumptions one by one: a verdict, what it means, and what to do."""
+        from henderson.diagnostics.checks import check
+
+        return check(self)
 
     def _linear(self, *, random: bool) -> np.ndarray:
         design = self.design

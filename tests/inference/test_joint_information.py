@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +12,7 @@ from reference_cases import load_results
 
 import henderson as hd
 from henderson.fit import Fit
-from henderson.inference.joint_information import _added, free_entries, joint_bse, joint_cov_params
+from henderson.inference.joint_information import joint_bse, joint_cov_params
 
 CASES = [
     ("tutorial_score", "classroom_scores", "score ~ edu + (1 | classroom)", "lmm_inter"),
@@ -164,24 +162,26 @@ def test_several_factors_and_weights() -> None:
     np.testing.assert_allclose(joint_cov_params(fit), inverse[:2, :2], rtol=2e-5, atol=1e-8)
 
 
-def test_refuses_structures_that_bend() -> None:
-    """A correlation parameter moves Sigma along a curve, so no entries are free by themselves."""
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_structured_residuals(method: str) -> None:
+    """Along the autocorrelation, too, the dense Hessian's inverse."""
+    data = simulated().assign(t=lambda d: d.groupby("g").cumcount())
+    fit = hd.lmm("y ~ x + w + (1 | g)", data, method=method, correlation="ar1(t | g)")
+    x, y, codes = fit.design.X, fit.design.y, fit.design.random[0].codes
+    same, lag = codes[:, None] == codes, np.abs(data.t.to_numpy()[:, None] - data.t.to_numpy())
+    nu = len(y) - 3 if method == "REML" else len(y)
 
-    class Curve:
-        sizes = (2,)
+    def function(values: np.ndarray) -> float:
+        v = same * (values[3] + np.sign(values[4]) ** lag * np.abs(values[4]) ** lag)
+        r = y - x @ values[:3]
+        value = nu * np.log(r @ np.linalg.solve(v, r)) + np.linalg.slogdet(v)[1]
+        if method == "REML":
+            value += np.linalg.slogdet(x.T @ np.linalg.solve(v, x))[1]
+        return 0.5 * float(value)
 
-        def start(self, sigmas: list[np.ndarray]) -> np.ndarray:
-            return np.array([0.0])
-
-        def jacobian(self, phi: np.ndarray) -> np.ndarray:
-            return np.array([[np.cos(phi[0])], [np.sin(phi[0])], [0.0]])
-
-    with pytest.raises(hd.FitError, match="linear in their"):
-        free_entries(SimpleNamespace(layout=Curve(), phi=np.array([0.5])))
-
-
-def test_refuses_structured_residuals() -> None:
-    layout = SimpleNamespace(residual=object())
-    optimum = SimpleNamespace(at=SimpleNamespace(layout=layout), cross=SimpleNamespace(p=2))
-    with pytest.raises(hd.FitError, match="independent residuals"):
-        _added(SimpleNamespace(optimum=optimum))
+    rho = fit.structures()["ar1(t | g)"]["rho"]
+    at = np.array([*fit.params, fit.optimum.sigmas[0][0, 0], rho])
+    inverse = np.linalg.inv(
+        numerical_hessian(function, at, np.array([*(fit.bse / 10), 5e-3, 2e-3]))
+    )
+    np.testing.assert_allclose(joint_cov_params(fit), inverse[:3, :3], rtol=1e-4, atol=1e-7)

@@ -125,7 +125,8 @@ def test_the_headline_takes_random_slopes_where_slopes_differ(pages: dict[str, s
     lead = re.compile(r'<p class="lead">(.*?)</p>', re.DOTALL)
     found = {name: lead.search(pages[name])[1] for name in ("classroom_scores", "sleepstudy")}
     assert found["classroom_scores"].endswith(
-        "of 0.1312 (95 % interval 0.05510 to 0.2073; t = 3.454 on 56.01 df, p = 0.0011), by LMM-Inter."
+        "of 0.1312 (95 % interval 0.05510 to 0.2073; t = 3.454 on 56.01 df, p = 0.0011), "
+        "by LMM-Inter."
     )
     assert found["sleepstudy"].endswith("on 17.00 df, p &lt; 0.001), by LMM-Full.")
 

@@ -182,6 +182,16 @@ class DenseFactorisation:
         parts = [stack.residual.curvature(self.phi, w) for stack, w in self._weights(reml)]
         return np.sum(parts, axis=0)
 
+    def residual_scores(self) -> np.ndarray:
+        """X'V^-1 R_a Py per residual parameter, (p, m)."""
+        out = np.zeros((len(self.phi), self.n_fixed))
+        for stack in self.cross.stacks:
+            moved = np.einsum(
+                "acij,cj->aci", stack.residual.jacobian(self.phi), self.py[stack.rows]
+            )
+            out += np.einsum("aci,cip->ap", moved, self.vx[stack.rows])
+        return out.T
+
     def residual_bends(self) -> np.ndarray:
         """X'V^-1 R_ab V^-1 X over pairs of residual parameters, (m, m, p, p)."""
         m, p = len(self.phi), self.n_fixed

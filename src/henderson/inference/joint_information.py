@@ -13,8 +13,9 @@ with d_ab those of the criterion with beta profiled out too, so the inverse has 
     s2 C + s2 C F (d / 2)^-1 F' C s2,    C = (X'V^-1X)^-1,  F = (f_ba).
 
 The first term is the usual covariance. statsmodels' MixedLM reports the square roots of this sum
-(Lindstrom & Bates 1988, JASA 83, derive the Hessian); lme4 and this package's `bse` the first
-alone.
+(Lindstrom & Bates 1988, JASA 83, derive the Hessian), and so does glmmTMB; lme4, nlme and this
+package's `bse` the first alone. Structures that are not linear in their parameters, and those of
+the residuals, take a along their internal parameters.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from henderson.errors import FitError
+from henderson.engine.dense import DenseFactorisation
 
 if TYPE_CHECKING:
     from henderson.engine.optimise import Evaluated
@@ -41,11 +42,6 @@ def joint_bse(fit: Fit) -> pd.Series:
     On a singular fit the optimum is on the boundary of the parameter space and the criterion need
     not be convex there, so a variance can come out negative. With too few levels for the
     covariances (two, for an intercept and a slope) the information is singular and says nothing.
-
-    Raises
-    ------
-    FitError : structured residuals, or random effects whose covariance structure is not linear in
-        its variances and covariances.
     """
     variances = np.diag(joint_cov_params(fit))
     sd = np.sqrt(np.where(variances > 0.0, variances, np.nan))
@@ -62,22 +58,35 @@ def _added(fit: Fit) -> np.ndarray:
     """What the uncertainty of Sigma adds to Cov(beta), (p, p), in the caller's coordinates."""
     optimum, at = fit.optimum, fit.optimum.at
     p = optimum.cross.p
-    if at.layout.residual is not None:
-        raise FitError(
-            "The joint information is defined here for independent residuals: use the standard "
-            "errors of fit.bse."
-        )
-    if not at.layout.terms:
+    if not at.layout.directions:
         return np.zeros((p, p))
-    basis = free_entries(at)
-    information = basis.T @ at.hessian_sigma @ basis / 2.0
-    moves = mixed_scores(at) @ basis
+    information, moves = _along_entries(at) if is_linear(at) else _along_parameters(at)
     if is_singular(information):
         return np.full((p, p), np.nan)
     inner = moves @ np.linalg.solve(information, moves.T)
     standard = at.factorisation.c @ inner @ at.factorisation.c
     back = optimum.problem.contrast(np.eye(p))
     return back @ standard @ back.T
+
+
+def is_linear(at: Evaluated) -> bool:
+    """V is linear in its parameters, so that entries of Sigma can be moved one by one."""
+    return at.layout.residual is None and all(t.structure.linear for _, t in at.layout.terms)
+
+
+def _along_entries(at: Evaluated) -> tuple[np.ndarray, np.ndarray]:
+    """d / 2 and F along the free entries of Sigma."""
+    basis = free_entries(at)
+    return basis.T @ at.hessian_sigma @ basis / 2.0, mixed_scores(at) @ basis
+
+
+def _along_parameters(at: Evaluated) -> tuple[np.ndarray, np.ndarray]:
+    """d / 2 and F along the internal parameters."""
+    f, scores = at.factorisation, mixed_scores(at)
+    if isinstance(f, DenseFactorisation):
+        scores = np.column_stack([scores, f.residual_scores()])
+    z = at.tangent
+    return z.T @ at.hessian @ z / 2.0, scores @ at.jacobian @ z
 
 
 def is_singular(information: np.ndarray) -> bool:
@@ -96,19 +105,12 @@ def mixed_scores(at: Evaluated) -> np.ndarray:
         np.einsum("jkp,kl,jl->p", f.e[d.factor], d.matrix(layout.sizes[d.factor]), f.h[d.factor])
         for d in layout.sigma_directions
     ]
-    return np.array(columns).T
+    return np.array(columns).reshape(-1, at.cross.p).T
 
 
 def free_entries(at: Evaluated) -> np.ndarray:
-    """Basis (k, r) of the entries of Sigma that the structures leave free."""
+    """Basis (k, r) of the entries of Sigma that linear structures leave free."""
     layout = at.layout
     inside = layout.start([np.eye(size) for size in layout.sizes])
     left, singular, _ = np.linalg.svd(layout.jacobian(inside), full_matrices=False)
-    basis = left[:, singular > 1e-10 * singular[0]]
-    here = layout.jacobian(at.phi)
-    if np.abs(here - basis @ (basis.T @ here)).max() > 1e-8 * max(1.0, np.abs(here).max()):
-        raise FitError(
-            "The joint information is defined here for structures that are linear in their "
-            "variances and covariances ('us', 'diag'): use the standard errors of fit.bse."
-        )
-    return basis
+    return left[:, singular > 1e-10 * singular[0]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from henderson.errors import DataError, did_you_mean
-from henderson.plots import pictures
+from henderson.plots import parallel, pictures
 from henderson.plots.clusters import MAX_POINTS, Clusters, clusters_of
 from henderson.plots.forest import forest
 from henderson.plots.residuals import residual_panels
@@ -85,7 +85,7 @@ class ApproachesPlots:
 
     def ancova_inter(self, ax: Axes | None = None) -> Axes:
         """Parallel lines, with arrows for the fixed effects of the groups."""
-        return self._draw("ancova_inter", pictures.parallel_fixed, ax)
+        return self._draw("ancova_inter", parallel.parallel_fixed, ax)
 
     def aggregation(self, axes: Axes2 = None) -> list[Axes]:
         """The group means among the rows, and the line through the means."""
@@ -97,7 +97,7 @@ class ApproachesPlots:
 
     def lmm_inter(self, ax: Axes | None = None) -> Axes:
         """Parallel lines, with arrows for intercepts drawn from a normal distribution."""
-        return self._draw("lmm_inter", pictures.parallel_random, ax)
+        return self._draw("lmm_inter", parallel.parallel_random, ax)
 
     def ancova_full(self, ax: Axes | None = None) -> Axes:
         """A line of its own for each group, with the reference group's slope dashed."""

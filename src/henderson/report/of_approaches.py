@@ -29,8 +29,8 @@ DRAWN = {
     "the normal.|The residuals of each {g}.",
     "lmm_inter": "Parallel lines, one per {g}; arrows are the random intercepts around the "
     "population's line (dashed), drawn from a normal distribution.",
-    "ancova_full": "Solid, the line of every {g}; dashed, the same intercepts with the slope of "
-    "the reference group.",
+    "ancova_full": "Solid, the line of every {g}; dashed, the {slope} of the reference group, laid "
+    "through the middle of each line.",
     "lmm_full": "Solid, the predicted line of every {g}; dashed, the population's.",
 }
 
@@ -57,7 +57,6 @@ def approaches_report(result: Approaches, path: str) -> str:
         path,
         "approaches.html",
         title=f"{result.outcome} by {result.what}, in {len(result.levels)} groups",
-        word="effect" if result.factor_levels else "slope",
         result=result,
         headline=headline(result),
         pictures=pictures,

@@ -7,6 +7,7 @@ effects the text says that there is none.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _nlme(fit: Fit) -> str:
 def _nlme_random(terms: tuple[RandomTerm, ...]) -> str | None:
     """nlme's `random`: one term per level of nested factors; None where it has no such model."""
     nested = sorted(terms, key=lambda t: len(t.group))
-    for outer, inner in zip(nested, nested[1:], strict=False):
+    for outer, inner in pairwise(nested):
         if not set(outer.group) < set(inner.group):
             return None
     if any(t.structure not in (*LME4, "cs") for t in terms):

@@ -30,8 +30,9 @@ def tidy(
     ----------
     effects : "fixed": effect, group, term, estimate, std_error, statistic, df, p_value and, with
         `conf_int`, conf_low, conf_high. "ran_pars": effect, group, term, estimate, with terms
-        sd__Intercept, cor__Intercept.Days, sd__Observation, rho__ar1(1 | g) for a structure. "ran_vals" (conditional modes): effect,
-        group, level, term, estimate, std_error and, with `conf_int`, conf_low, conf_high (normal).
+        sd__Intercept, cor__Intercept.Days, sd__Observation, and for a structure rho__ar1(1 | g).
+        "ran_vals" (conditional modes): effect, group, level, term, estimate, std_error and, with
+        `conf_int`, conf_low, conf_high (normal).
     level : of the intervals, between 0 and 1.
     ddf : for the tests and intervals of the fixed effects.
 
@@ -145,10 +146,9 @@ def augment(fit: Fit) -> pd.DataFrame:
     """The fitted rows of the model's columns, with the caller's index, and beside them:
 
     fitted (conditional), fixed (the population's: X beta + offset), resid, pearson (resid over its
-    standard deviation sigma / sqrt(w)); weights and offset where there are any; without random
+    standard deviation); weights and offset where there are any; without random
     effects or structured residuals also leverage and studentised (resid over its own standard
-    error). Where the data have
-    a column of such a name, the new one ends in "_".
+    error). Where the data have a column of such a name, the new one ends in "_".
     """
     data = fit.design.frame.data
     new = {
