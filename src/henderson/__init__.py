@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from henderson.errors import HendersonWarning as HendersonWarning
     from henderson.errors import Note as Note
     from henderson.inference.bootstrap_lrt import bootstrap_lrt as bootstrap_lrt
-    from henderson.inference.lrt import anova as anova
+    from henderson.inference.comparison import anova as anova
     from henderson.inference.many_responses import lmm_many as lmm_many
     from henderson.inference.measures import compare as compare
     from henderson.inference.power import power as power
@@ -46,7 +46,7 @@ _PUBLIC = {
     "HendersonError": "henderson.errors",
     "HendersonWarning": "henderson.errors",
     "Note": "henderson.errors",
-    "anova": "henderson.inference.lrt",
+    "anova": "henderson.inference.comparison",
     "approaches": "henderson.seven",
     "bootstrap_lrt": "henderson.inference.bootstrap_lrt",
     "compare": "henderson.inference.measures",

@@ -8,15 +8,15 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
 from covariance.structured_oracle import Brute
+from numpy.testing import assert_allclose
 
 import henderson as hd
 
 
 @cache
 def table() -> pd.DataFrame:
-    """Ten groups of four to six rows with gaps, subgroups of two or three rows, a crossed factor."""
+    """Ten groups of four to six rows with gaps, subgroups within them, and a crossed factor."""
     rng = np.random.default_rng(5)
     sizes = rng.integers(4, 7, 10)
     g = np.repeat(np.arange(10), sizes)
@@ -62,8 +62,10 @@ MODELS = {
 }
 SMOOTH = [m for m in MODELS if m not in ("spher", "lin")]
 # Enough to show every kind of parameter: second differences of n x n matrices are slow.
-INFERENCE = ["ar1", "ar1, intercepts", "ident x ar1, intercepts", "exp with nugget, crossed",
-             "ar1, crossed", "ar1, finer", "ident x power x cs", "cs, intercepts of subgroups"]  # fmt: skip
+INFERENCE = [
+    "ar1", "ar1, intercepts", "ident x ar1, intercepts", "exp with nugget, crossed",
+    "ar1, crossed", "ar1, finer", "ident x power x cs", "cs, intercepts of subgroups",
+]  # fmt: skip
 METHODS = ("REML", "ML")
 
 

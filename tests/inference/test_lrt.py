@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -276,3 +277,17 @@ def test_simulated_p_values_are_uniform_under_the_null() -> None:
         naive.append(row["p_value"])
     assert np.mean(np.array(p) < 0.2) == pytest.approx(0.2, abs=0.085)
     assert np.mean(np.array(naive) < 0.2) < 0.13
+
+
+def test_the_bootstrap_adds_its_p_value_beside_the_others() -> None:
+    data = hd.load_dataset("sleepstudy")
+    small = hd.lmm("Reaction ~ 1 + (1 | Subject)", data, method="ML")
+    big = hd.lmm("Reaction ~ Days + (1 | Subject)", data, method="ML")
+    plain = hd.anova(small, big).table
+    found = hd.anova(small, big, method="bootstrap", nsim=99, seed=1)
+    assert found.table["p_bootstrap"].iloc[1] == pytest.approx(0.01)
+    pd.testing.assert_frame_equal(found.table.drop(columns="p_bootstrap"), plain)
+    again = hd.anova(small, big, method="bootstrap", nsim=99, seed=1)
+    pd.testing.assert_frame_equal(found.table, again.table)
+    with pytest.raises(hd.DesignError, match="bootstrap"):
+        hd.anova(small, big, method="exact")

@@ -76,30 +76,8 @@ class LikelihoodRatio:
     remark: str | None = None
 
 
-def anova(*fits: Fit, refit: bool | None = None) -> ModelComparison:
-    """Compare nested models by likelihood-ratio tests.
-
-    Parameters
-    ----------
-    fits : two or more fits to the same rows; each must be a special case of the next larger.
-    refit : whether to fit REML fits again by maximum likelihood. By default only if the fixed parts
-        differ (or some fits are by ML), when restricted likelihoods say nothing; True always does,
-        as lme4 does.
-
-    Raises
-    ------
-    DesignError : different rows or responses; models that are not nested; `refit=False` where
-        restricted likelihoods cannot be compared.
-
-    Examples
-    --------
-    >>> import henderson as hd
-    >>> data = hd.load_dataset("sleepstudy")
-    >>> small = hd.lmm("Reaction ~ Days + (1 | Subject)", data)
-    >>> big = hd.lmm("Reaction ~ Days + (Days | Subject)", data)
-    >>> round(float(hd.anova(small, big).table["statistic"].iloc[1]), 2)
-    42.84
-    """
+def compare_nested(*fits: Fit, refit: bool | None = None) -> ModelComparison:
+    """Likelihood-ratio tests of each fit within the next larger; see `comparison.anova`."""
     _check_fits(fits)
     check_same_data(fits)
     ordered, notes = comparable_fits(sorted(fits, key=lambda f: f.npar), refit)

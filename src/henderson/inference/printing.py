@@ -119,6 +119,9 @@ def comparison_text(result: ModelComparison) -> str:
         "p_value": "Pr(>Chisq)",
         "p_boundary": "Pr(bound)",
     }
+    if "p_bootstrap" in table:
+        del headings["p_boundary"]  # a line has room for one of them
+        headings["p_bootstrap"] = "Pr(boot)"
     lines += frame_grid(shown, headings, labels=1).lines()
     words = {"REML": "restricted likelihood (REML)", "ML": "likelihood (ML)"}
     return "\n".join([*lines, f"Compared: {words[result.method]}.", *footer(result.notes)])
