@@ -16,7 +16,7 @@ import pandas as pd
 
 from henderson.design import Design
 from henderson.engine.optimise import Optimum
-from henderson.errors import Note
+from henderson.errors import DesignError, Note
 from henderson.natural import Structured, is_structured, structured_parts
 from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
@@ -327,6 +327,7 @@ class Fit:
         interval: Literal["confidence", "prediction"] | None = None,
         level: float = 0.95,
         ddf: Literal["satterthwaite", "residual", "normal"] = "satterthwaite",
+        residuals: bool = False,
     ) -> pd.Series | pd.DataFrame:
         """Predictions for the rows of `newdata` (or the fitted rows).
 
@@ -340,14 +341,18 @@ class Fit:
             new rows have weight one. The result is then a frame: predicted, std_error, lower,
             upper, from the joint covariance of fixed and random effects.
         level, ddf : of the interval.
+        residuals : whether to add what correlated residuals of the fitted rows say of the new ones
+            (kriging): rows of known correlation groups, at any position. No intervals then.
         """
         if interval is not None:
+            if residuals:
+                raise DesignError("residuals=True has no intervals: ask for one or the other.")
             from henderson.inference.prediction_intervals import predict_interval
 
             return predict_interval(self, newdata, random, new_levels, interval, level, ddf)
         from henderson.prediction import predict
 
-        return predict(self, newdata, random, new_levels)
+        return predict(self, newdata, random, new_levels, residuals)
 
     def simulate(
         self,

@@ -85,5 +85,12 @@ def _rows_of_level(fit: Fit, level: Any) -> np.ndarray:
         found = np.flatnonzero(np.asarray([str(v) == str(level) for v in factor.levels]))
         if len(found):
             return np.flatnonzero(factor.codes == found[0])
-    names = ", ".join(f.name for f in fit.design.random)
-    raise DesignError(f"No grouping factor ({names}) has a level '{level}'.")
+    residual = fit.design.residual
+    if residual is not None and residual.positions is not None:
+        groups = residual.positions
+        found = np.flatnonzero(np.asarray([str(v) == str(level) for v in groups.levels]))
+        if len(found):
+            return np.flatnonzero(groups.codes == found[0])
+    names = ", ".join([f.name for f in fit.design.random])
+    where = f"grouping factor ({names})" if names else "group of correlated rows"
+    raise DesignError(f"No {where} has a level '{level}'.")

@@ -9,13 +9,16 @@ import pandas as pd
 
 from henderson.errors import DesignError, FormulaError
 from henderson.formula import parse
+from henderson.kriging import predicted_residuals
 
 if TYPE_CHECKING:
     from henderson.design import RandomFactor
     from henderson.fit import Fit
 
 
-def predict(fit: Fit, newdata: Any, random: str, new_levels: str) -> pd.Series:
+def predict(
+    fit: Fit, newdata: Any, random: str, new_levels: str, residuals: bool = False
+) -> pd.Series:
     """See `Fit.predict`."""
     if new_levels not in ("population", "error"):
         raise DesignError(f"new_levels is 'population' or 'error', not '{new_levels}'.")
@@ -35,6 +38,8 @@ def predict(fit: Fit, newdata: Any, random: str, new_levels: str) -> pd.Series:
                 _refuse_unseen(factor, codes)
             modes = np.vstack([fit.optimum.modes(t) * chosen[t], np.zeros(factor.z.shape[1])])
             out = out + np.einsum("nk,nk->n", z, modes[codes])
+    if residuals:
+        out = out + predicted_residuals(fit, newdata, out)
     return pd.Series(out, index=index, name="predicted")
 
 

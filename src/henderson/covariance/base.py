@@ -13,7 +13,7 @@ name in `correlated.KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Literal, Protocol, TypeVar
@@ -172,7 +172,6 @@ def make_structure(
 
 
 @cache
-@lru_cache(maxsize=1)
 def _load() -> None:
     """Import the files of this folder, which register themselves."""
     package = import_module("henderson.covariance")

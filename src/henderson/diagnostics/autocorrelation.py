@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special
 
 from henderson.diagnostics.precision import p_blocks, precision
-from henderson.diagnostics.residuals import residuals
+from henderson.diagnostics.residuals import residuals, row_order
 from henderson.diagnostics.row_sets import ROW, RowSets, row_sets, stacks
 from henderson.errors import DesignError
 
@@ -24,7 +24,7 @@ MOST_PAIRS = 2_000_000
 
 
 def acf(
-    fit: Fit, by: Any = None, kind: str = "normalized", max_lag: int | None = None, level=0.95
+    fit: Fit, by: Any = None, kind: str = "normalized", max_lag: int | None = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Autocorrelation of the residuals by lag, in the order of the rows within groups.
 
@@ -70,11 +70,17 @@ def _groups(fit: Fit, by: Any) -> RowSets:
 def finest(fit: Fit) -> RowSets | None:
     """The grouping factor with most levels among those with three rows a level or more.
 
-    Without such a factor the one with fewest levels; None without random effects.
+    Without such a factor the one with fewest levels; without random effects the groups of
+    correlated residuals, None if there are none.
     """
     factors = sorted(fit.design.random, key=lambda f: -len(f.levels))
+    residual = fit.design.residual
     if not factors:
-        return None
+        if residual is None or residual.positions is None:
+            return None
+        term, groups = residual.terms.correlation, residual.positions
+        name = ":".join(term.group) if term is not None else ""
+        return RowSets(name or "all", groups.codes, groups.levels)
     long = [f for f in factors if fit.nobs >= 3 * len(f.levels)]
     chosen = long[0] if long else factors[-1]
     return RowSets(chosen.name, chosen.codes, chosen.levels)
@@ -203,14 +209,4 @@ def lag_one(fit: Fit) -> LagOne | None:
         pairs += len(rows) * (s - 1)
     if information <= 0.0:
         return None
-    return LagOne(score / information, 1.0 / np.sqrt(information), sets.name, pairs)
-
-
-def row_order(fit: Fit) -> np.ndarray | None:
-    """Rows by position where the residuals have positions; None for that of the data."""
-    residual = fit.optimum.layout.residual
-    if residual is None or residual.positions is None:
-        return None
-    return np.lexsort(residual.positions.T[::-1])
-
-
+    return LagOne(score / information, float(information**-0.5), sets.name, pairs)

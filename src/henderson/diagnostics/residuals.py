@@ -101,13 +101,14 @@ def _whitened(fit: Fit) -> np.ndarray:
         )
     values = problem.y - problem.x @ fit.optimum.factorisation.beta
     out = np.empty_like(values)
-    for _, rows in stacks(v.component, order=_order(fit)):
+    for _, rows in stacks(v.component, order=row_order(fit)):
         root = np.linalg.cholesky(v.covariances(rows))
         out[rows] = np.linalg.solve(root, values[rows][:, :, None])[:, :, 0]
     return out / np.sqrt(fit.optimum.factorisation.s2(fit.optimum.reml))
 
 
-def _order(fit: Fit) -> np.ndarray | None:
+def row_order(fit: Fit) -> np.ndarray | None:
+    """Rows by position where the residuals have positions; None for the order of the data."""
     residual = fit.optimum.layout.residual
     if residual is None or residual.positions is None:
         return None

@@ -56,7 +56,10 @@ class BlockPattern:
         return len(self.classes) == 1 and len(self.classes[0].index) == 1
 
     def pack(self, matrix: sparse.csr_array | np.ndarray) -> BlockMatrix:
-        """A sparse (m, m) matrix of this pattern in blocks."""
+        """An (m, m) matrix of this pattern in blocks."""
+        if isinstance(matrix, np.ndarray):
+            index = [c.index for c in self.classes]
+            return BlockMatrix(self, tuple(matrix[i[:, :, None], i[:, None, :]] for i in index))
         coo = sparse.coo_array(matrix)
         rows, cols = coo.coords
         total = sum(c.index.size * c.index.shape[1] for c in self.classes)
@@ -70,10 +73,12 @@ class BlockPattern:
             start += count * s * s
         return BlockMatrix(self, tuple(blocks))
 
-    def gram(self, linked: sparse.csr_array, weights: np.ndarray) -> BlockMatrix:
+    def gram(self, linked: kernels.Linked, weights: np.ndarray) -> BlockMatrix:
         """sum_j L_j' W_j L_j for the rows L_j of the head's levels, W (J, K, K) symmetric."""
         if self.is_dense:
             return BlockMatrix(self, (kernels.weighted_gram(linked, weights)[None],))
+        if isinstance(linked, np.ndarray):
+            return self.pack(kernels.weighted_gram(linked, weights))
         return self.pack(linked.T @ kernels.scale_levels(weights, linked))
 
 
@@ -169,10 +174,15 @@ class BlockMatrix:
             np.einsum("css->cs", block)[...] += 1.0
         return out
 
-    def inner(self, other: BlockMatrix) -> float:
-        """tr(A B)."""
-        pairs = zip(self.blocks, other.blocks, strict=True)
-        return float(sum(np.einsum("cij,cji->", a, b) for a, b in pairs))
+    @staticmethod
+    def inner_products(matrices: Sequence[BlockMatrix]) -> np.ndarray:
+        """tr(A_a A_b) for all pairs, (k, k)."""
+        out = np.zeros((len(matrices),) * 2)
+        for stacks in zip(*(a.blocks for a in matrices), strict=True):
+            stack = np.array(stacks)
+            flat = stack.reshape(len(stack), -1)
+            out += flat @ stack.swapaxes(2, 3).reshape(flat.shape).T
+        return out
 
     def part(self, s: int, t: int) -> list[np.ndarray]:
         """The rows of factor s and columns of factor t: (count, rows, cols) per class."""

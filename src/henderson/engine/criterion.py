@@ -58,7 +58,7 @@ class Factorisation:
 
     sigmas : Sigma_t (K, K), in the engine's order of factors.
     gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
-    f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : Z_1' V1^-1 Z_tail, CSR (J K, m) or None.
+    f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : the same with Z_tail, (J K, m), or None.
     n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
     s_inverse : (I + Lambda' n_zz Lambda)^-1, (m, m) in blocks, as n_zz is; t : Lambda times it
         times Lambda'; factors : the tail's M_t (K, K), of which Lambda is made.
@@ -71,7 +71,7 @@ class Factorisation:
     sigmas: tuple[np.ndarray, ...]
     gd: np.ndarray
     f: np.ndarray
-    f_tail: sparse.csr_array | None
+    f_tail: kernels.Linked | None
     n_xy: np.ndarray
     n_zxy: np.ndarray
     n_zz: BlockMatrix
@@ -143,9 +143,16 @@ class Factorisation:
         ]
         return (head, *parts)
 
+    @property
+    def tail_is_zero(self) -> bool:
+        """Sigma is zero for every factor of the tail: T = 0 and W = I."""
+        return not any(m.any() for m in self.factors)
+
     @cached_property
     def g_tail(self) -> BlockMatrix:
         """Z_tail' V^-1 Z_tail = N - N T N, (m, m)."""
+        if self.tail_is_zero:
+            return self.n_zz
         if self._inverse_factors is None:
             return self.n_zz - self.n_zz.product(self.t).product(self.n_zz)
         scaled = (self.s_inverse * -1.0).plus_identity()
@@ -176,7 +183,7 @@ class Factorisation:
     @cached_property
     def s_head(self) -> np.ndarray:
         """F T F' per level of the head, (J, K, K): what the tail takes from `gd`."""
-        if self.f_tail is None:
+        if self.f_tail is None or self.tail_is_zero:
             return np.zeros_like(self.gd)
         return _level_quadratic(self.f_tail, self.t, self.gd.shape[1])
 
@@ -210,8 +217,7 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
     gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
-    s_inverse, log_tail = n_zz.sandwich(factors[1:]).plus_identity().inverse_logdet()
-    t = s_inverse.sandwich([m.T for m in factors[1:]])
+    s_inverse, t, log_tail = _tail(n_zz, factors[1:])
     t_xy = t.apply(n_zxy)
     schur = n_xy - n_zxy.T @ t_xy
     try:
@@ -282,7 +288,7 @@ def _residual_sum(schur: np.ndarray, beta: np.ndarray, p: int) -> float:
 
 # gd, f, f_tail, U'V1^-1U in three parts, log|V1|
 Eliminated = tuple[
-    np.ndarray, np.ndarray, sparse.csr_array | None, np.ndarray, np.ndarray, BlockMatrix, float
+    np.ndarray, np.ndarray, kernels.Linked | None, np.ndarray, np.ndarray, BlockMatrix, float
 ]
 
 
@@ -315,10 +321,22 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Elim
     return gd, f, f_tail, n_xy, n_zxy, n_zz, log_head
 
 
-def _level_quadratic(f: sparse.csr_array, t: BlockMatrix, size: int) -> np.ndarray:
+def _tail(
+    n_zz: BlockMatrix, factors: Sequence[np.ndarray]
+) -> tuple[BlockMatrix, BlockMatrix, float]:
+    """S^-1, T and log|S| of the tail; without random effects in it there is nothing to factor."""
+    if not any(m.any() for m in factors):
+        nothing = n_zz * 0.0
+        return nothing.plus_identity(), nothing, 0.0
+    s_inverse, logdet = n_zz.sandwich(factors).plus_identity().inverse_logdet()
+    return s_inverse, s_inverse.sandwich([m.T for m in factors]), logdet
+
+
+def _level_quadratic(f: kernels.Linked, t: BlockMatrix, size: int) -> np.ndarray:
     """f_j t f_j' (J, K, K) for the K = size rows f_j of each level."""
     if t.pattern.is_dense:
         return kernels.level_quadratic(f, t.blocks[0][0], size)
+    f = sparse.csr_array(f)
     ft = sparse.csr_array(f @ t.csr())
     out = np.empty((f.shape[0] // size, size, size))
     for i in range(size):

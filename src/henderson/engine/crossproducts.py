@@ -23,6 +23,10 @@ from henderson.engine import kernels
 from henderson.engine.blocks import NO_PATTERN, BlockMatrix, BlockPattern, find_pattern
 from henderson.engine.problem import Grouping, Standard
 
+# Entries of (J K, m) up to which head and tail are linked by a dense matrix: sparse ones cost more
+# to make than to multiply.
+SMALL_TABLE = 200_000
+
 
 @dataclass(frozen=True)
 class CrossProducts:
@@ -33,7 +37,7 @@ class CrossProducts:
     sizes : (J, K) per factor, in the engine's order.
     root : C (J, K, K) of the head (J = 0 without random effects).
     dense : T for [X y], (J, K, p + 1).
-    linked : T for Z_tail, CSR (J K, m), or None without a tail.
+    linked : T for Z_tail, (J K, m), dense or CSR, or None without a tail.
     within : [X y Z_tail]'[X y Z_tail] less the head's part, split into
         `within_xy` (p + 1, p + 1), `within_zxy` (m, p + 1), `within_zz` (m, m) in blocks.
     tail : where each tail factor's effects stand among the m.
@@ -46,7 +50,7 @@ class CrossProducts:
     sizes: tuple[tuple[int, int], ...]
     root: np.ndarray
     dense: np.ndarray
-    linked: sparse.csr_array | None
+    linked: kernels.Linked | None
     within_xy: np.ndarray
     within_zxy: np.ndarray
     within_zz: BlockMatrix
@@ -91,7 +95,7 @@ def cross_products(problem: Standard) -> CrossProducts:
 class _Tail:
     """The tail's share of `CrossProducts`."""
 
-    linked: sparse.csr_array | None
+    linked: kernels.Linked | None
     within_zxy: np.ndarray
     within_zz: BlockMatrix
 
@@ -116,8 +120,13 @@ def _reduce_tail(
 ) -> _Tail:
     head, *rest = ordered
     z = sparse.hstack([indicator(g) for g in rest], format="csr")
-    linked = narrow(kernels.scale_levels(inverse, sparse.csr_array(indicator(head).T @ z)))
-    within_zz = z.T @ z - linked.T @ linked
+    raw = sparse.csr_array(indicator(head).T @ z)
+    small = raw.shape[0] * raw.shape[1] <= SMALL_TABLE
+    linked = kernels.scale_levels(inverse, raw.toarray() if small else raw)
+    if isinstance(linked, sparse.csr_array):
+        linked = narrow(linked)
+    within_zz = (z.T @ z).toarray() if small else z.T @ z
+    within_zz = within_zz - linked.T @ linked
     return _Tail(linked, z.T @ xy - linked.T @ flat, _pattern(ordered, z).pack(within_zz))
 
 

@@ -48,6 +48,12 @@ class ResidualDirection:
 AnyDirection = Direction | ResidualDirection
 
 
+def _fixed_share(e: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """sum_j e_j C e_j' (K, K): what P takes from V^-1 in a factor's traces."""
+    rows = e.transpose(1, 0, 2).reshape(e.shape[1], -1)
+    return rows @ (e @ c).transpose(1, 0, 2).reshape(rows.shape).T
+
+
 def gradient_blocks(f: Blocks, reml: bool) -> tuple[np.ndarray, ...]:
     """D_t = dd/dSigma_t, symmetric (K, K) per factor."""
     s2 = f.s2(reml)
@@ -55,8 +61,7 @@ def gradient_blocks(f: Blocks, reml: bool) -> tuple[np.ndarray, ...]:
     for g, e, h in zip(f.g, f.e, f.h, strict=True):
         d = g.sum(0) - h.T @ h / s2
         if reml:
-            rows = e.transpose(1, 0, 2).reshape(e.shape[1], -1)
-            d = d - rows @ (e @ f.c).transpose(1, 0, 2).reshape(rows.shape).T
+            d = d - _fixed_share(e, f.c)
         blocks.append((d + d.T) / 2.0)
     return tuple(blocks)
 
@@ -172,11 +177,11 @@ class BlockSecondOrder:
     def x_singles(self) -> np.ndarray:
         """X'V^-1 V_a V^-1 X, (k, p, p)."""
         f, p = self.f, self.f.cross.p
-        out = [
-            np.einsum("jkp,kl,jlq->pq", f.e[d.factor], e, f.e[d.factor], optimize=True)
-            for d, e in zip(self.directions, self.matrices, strict=True)
-        ]
-        return np.array(out).reshape(len(out), p, p)
+        out = np.empty((len(self.directions), p, p))
+        for a, (d, e) in enumerate(zip(self.directions, self.matrices, strict=True)):
+            x = f.e[d.factor]
+            out[a] = x.reshape(x.shape[0] * x.shape[1], p).T @ (e @ x).reshape(-1, p) if p else 0.0
+        return out
 
     @cached_property
     def x_pairs(self) -> np.ndarray:
@@ -197,10 +202,8 @@ class BlockSecondOrder:
     @cached_property
     def p_traces(self) -> np.ndarray:
         """tr(P V_a), (k,)."""
-        f = self.f
         sums = [
-            g.sum(0) - np.einsum("jkp,pq,jlq->kl", e, f.c, e, optimize=True)
-            for g, e in zip(f.g, f.e, strict=True)
+            g.sum(0) - _fixed_share(e, self.f.c) for g, e in zip(self.f.g, self.f.e, strict=True)
         ]
         pairs = zip(self.directions, self.matrices, strict=True)
         return np.array([np.sum(sums[d.factor] * e) for d, e in pairs])
@@ -262,6 +265,8 @@ class BlockSecondOrder:
     @cached_property
     def _far(self) -> list[BlockMatrix]:
         """F' (I kron E_a) F W (m, m) per direction of the head."""
+        if self.f.tail_is_zero:
+            return self._outers
         return [o.product(self.f.w) for o in self._outers]
 
     def _head_traces(self, heads: list[int]) -> np.ndarray:
@@ -271,10 +276,10 @@ class BlockSecondOrder:
         both = gd.T @ taken
         basis = np.array([self.matrices[a] for a in heads])
         near = _contract(gd.T @ gd - both - both.T, basis, basis)
-        moved = [self.f.t.product(o) for o in self._outers]
-        if not moved:
+        if not self._outers or self.f.tail_is_zero:
             return near
-        return near + np.array([[x.inner(y) for y in moved] for x in moved])
+        moved = [self.f.t.product(o) for o in self._outers]
+        return near + BlockMatrix.inner_products(moved)
 
     def _tail_traces(self, s: int, t: int) -> np.ndarray:
         ks, kt = self._size(s), self._size(t)
@@ -323,7 +328,8 @@ def _contract(pairs: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndar
     """sum over i l k m of pairs[(i, l), (k, m)] left_a[k, i] right_b[l, m]."""
     ks, kt = left.shape[1], right.shape[1]
     tensor = pairs.reshape(ks, kt, ks, kt)
-    return np.einsum("ilkm,aki,blm->ab", tensor, left, right, optimize=True)
+    first = np.tensordot(left, tensor, axes=((1, 2), (2, 0)))
+    return first.reshape(len(left), -1) @ right.reshape(len(right), -1).T
 
 
 def _pair_products(q: np.ndarray, ks: int, kt: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +24,8 @@ try:
 except ImportError:  # installed without a compiler
     compiled = None
 
+# A matrix that links the levels of the head to the tail: dense where it is small.
+Linked = Any  # np.ndarray or scipy.sparse.csr_array, (J K, m)
 ROTATIONS = {"full": 0, "diagonal": 1, "scalar": 2}
 MOST_COLUMNS = 64  # of X: beyond them BLAS is faster than the compiled Gram matrix
 
@@ -194,8 +196,11 @@ def inverse_logdet(h: np.ndarray) -> tuple[np.ndarray, float]:
     return half.swapaxes(1, 2) @ half, logdet
 
 
-def weighted_gram(linked: sparse.csr_array, blocks: np.ndarray) -> np.ndarray:
+def weighted_gram(linked: Linked, blocks: np.ndarray) -> np.ndarray:
     """sum_j L_j' W_j L_j, dense (m, m), for the K rows L_j of each level and blocks W (J, K, K)."""
+    if isinstance(linked, np.ndarray):
+        found: np.ndarray = linked.T @ scale_levels(blocks, linked)
+        return found
     if compiled is not None and linked.indices.dtype == np.int32:
         made: np.ndarray = compiled.weighted_gram(*_csr(linked), blocks, linked.shape[1])
         return made
@@ -203,25 +208,29 @@ def weighted_gram(linked: sparse.csr_array, blocks: np.ndarray) -> np.ndarray:
     return dense
 
 
-def level_quadratic(linked: sparse.csr_array, t: np.ndarray, size: int) -> np.ndarray:
+def level_quadratic(linked: Linked, t: np.ndarray, size: int) -> np.ndarray:
     """L_j T L_j' (J, K, K) for the K = size rows L_j of each level, T (m, m) symmetric."""
+    levels = linked.shape[0] // size
+    if isinstance(linked, np.ndarray):
+        rows = linked.reshape(levels, size, -1)
+        return (linked @ t).reshape(rows.shape) @ rows.swapaxes(1, 2)
     if compiled is not None and linked.indices.dtype == np.int32:
         made: np.ndarray = compiled.level_quadratic(*_csr(linked), np.ascontiguousarray(t), size)
         return made
-    levels = linked.shape[0] // size
     out = np.empty((levels, size, size))
     slab = max(1, 2_000_000 // max(1, size * len(t)))
     for start in range(0, levels, slab):
         stop = min(levels, start + slab)
-        rows = linked[start * size : stop * size]
-        moved = (rows @ t).reshape(stop - start, size, -1)
-        out[start:stop] = moved @ rows.toarray().reshape(moved.shape).swapaxes(1, 2)
+        part = linked[start * size : stop * size].toarray()
+        out[start:stop] = level_quadratic(part, t, size)
     return out
 
 
-def scale_levels(blocks: np.ndarray, linked: sparse.csr_array) -> sparse.csr_array:
+def scale_levels(blocks: np.ndarray, linked: Linked) -> Linked:
     """The rows of every level j multiplied by block j of (J, K, K)."""
     levels, size, _ = blocks.shape
+    if isinstance(linked, np.ndarray):
+        return (blocks @ linked.reshape(levels, size, -1)).reshape(linked.shape)
     if size == 1:
         values = linked.data * np.repeat(blocks.ravel(), np.diff(linked.indptr))
         return sparse.csr_array((values, linked.indices, linked.indptr), shape=linked.shape)

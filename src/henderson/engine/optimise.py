@@ -249,14 +249,20 @@ def optimise_products(
         return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
     count = 1
     if start is None and layout.terms:
-        prior = evaluate(layout.start([RULES.prior * np.eye(k) for k in layout.sizes]))
-        start, count = moment_start(prior), 2
+        start, count = moment_start(evaluate(_prior(cross, layout))), 2
     first = evaluate(layout.zero() if start is None else start)
     first_descent = minimise(evaluate, first, tolerance=RULES.tolerance)
     descent, more = _compare_with_zero(evaluate, first_descent)
     at = _snap(descent.point, evaluate)
     verdict = _verdict(descent, at, count + first_descent.evaluations + more)
     return Optimum(problem, cross, layout, reml, at, verdict)
+
+
+def _prior(cross: Products, layout: Layout) -> np.ndarray:
+    """phi of the Sigma whose weights the start uses: zero with a large tail, to factor nothing."""
+    if isinstance(cross, CrossProducts) and cross.m > LARGE_TAIL:
+        return layout.zero()
+    return layout.start([RULES.prior * np.eye(k) for k in layout.sizes])
 
 
 def moment_start(prior: Evaluated) -> np.ndarray:
