@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from henderson.inference.many_responses import lmm_many as lmm_many
     from henderson.inference.measures import compare as compare
     from henderson.inference.power import power as power
+    from henderson.inference.structure_comparison import compare_structures as compare_structures
     from henderson.interop.statsmodels import mixedlm as mixedlm
     from henderson.model import lm as lm
     from henderson.model import lmm as lmm
@@ -50,6 +51,7 @@ _PUBLIC = {
     "approaches": "henderson.seven",
     "bootstrap_lrt": "henderson.inference.bootstrap_lrt",
     "compare": "henderson.inference.measures",
+    "compare_structures": "henderson.inference.structure_comparison",
     "datasets": "henderson.data.bundled",
     "lm": "henderson.model",
     "lmm": "henderson.model",

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from henderson.covariance.residual.base import ResidualModel
-from henderson.design.columns import Columns
+from henderson.design.columns import Columns, label
 from henderson.design.frame import read_columns
 from henderson.design.residual import ResidualDesign, residual_design
 from henderson.errors import DesignError
@@ -25,7 +25,7 @@ from henderson.residuals import residual_covariance
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
-    from henderson.formula.residual_terms import CorrelationTerm
+    from henderson.formula.residual_terms import CorrelationTerm, VarianceTerm
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,15 @@ def _extended(
     DesignError : a position or a level of a variance function that the fit has not seen.
     """
     n = len(old)
+    for variance in design.terms.variances:
+        if variance.name == "ident":
+            _check_levels(variance, old, new)
     both = residual_design(design.terms, Columns(_stacked(old, new)))
     assert both.positions is not None and design.positions is not None
     _check_places(design, both, n)
     values = []
-    for was, now, given in zip(design.covariates, both.covariates, model.covariates, strict=True):
-        if was.levels != now.levels:
-            raise DesignError(
-                f"{was.term.text}: a new row has a level that the fit has not seen; it has "
-                f"{', '.join(was.levels)}."
-            )
-        later = predicted.reshape(-1, 1) if was.term.of_fitted else now.values[n:]
+    for now, given in zip(both.covariates, model.covariates, strict=True):
+        later = predicted.reshape(-1, 1) if now.term.of_fitted else now.values[n:]
         values.append(np.vstack([given, later]))
     return replace(
         model,
@@ -150,6 +148,17 @@ def _extended(
         positions=both.positions.at,
         covariates=tuple(values),
     )
+
+
+def _check_levels(variance: VarianceTerm, old: pd.DataFrame, new: pd.DataFrame) -> None:
+    known, own = (_keys(table, list(variance.factors)) for table in (old, new))
+    lost = own[~own.isin(set(known))]
+    if len(lost):
+        level = ":".join(label(v) for v in lost.iloc[0])
+        raise DesignError(
+            f"{variance.text}: a new row has the level '{level}' of '{variance.covariate}', which "
+            "the fit has not seen."
+        )
 
 
 def _stacked(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,8 @@ from henderson.formula.structures import coordinates
 # Levels of these are exchangeable: their variance is learnt from how levels differ.
 EXCHANGEABLE = frozenset({"us", "diag", "cs", "hcs"})
 KNOWN = "known"
+# A position structure has one random effect a position, and derivatives in all their covariances.
+MOST_POSITIONS = 60
 # Structures whose left-hand side names a position, and what kind of position.
 POSITIONS: dict[str, PositionKind] = {
     "ar1": "steps",
@@ -182,6 +184,13 @@ def _fit_positions(term: RandomTerm, columns: Columns, context: Mapping[str, Any
             f"{term.text}: left of the bar {term.structure} takes {takes} | {term.group_name})."
         )
     spec, z, at = fit_positions(texts, kind, columns, context)
+    if len(at) > MOST_POSITIONS:
+        raise DesignError(
+            f"{term.text}: '{' + '.join(texts)}' has {len(at)} different positions, and a random "
+            f"effect for each is too many; {term.structure} takes up to {MOST_POSITIONS}. Give the "
+            f"residuals that structure, correlation='...({' + '.join(texts)} | "
+            f"{term.group_name})', or round the positions."
+        )
     if term.structure in EVERY_LAG and len(at) > 1:
         check_lags(np.unique(np.abs(at - at.T))[1:], texts[0], term.structure)
     return _Fitted(spec, z, at)

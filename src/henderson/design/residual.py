@@ -282,6 +282,13 @@ def _covariate(term: VarianceTerm, columns: Columns, context: Mapping[str, Any])
             f"{term.text}: '{term.covariate}' has one level, '{label(factor.levels[0])}', so there "
             "are no variances to compare. Leave it out."
         )
+    counts = np.bincount(factor.codes)
+    if counts.min() == 1:
+        single = label(factor.levels[int(np.argmin(counts))])
+        raise DesignError(
+            f"{term.text}: level '{single}' of '{term.covariate}' has one row, from which no "
+            "variance can be estimated. Join levels, or leave such rows out."
+        )
     levels = tuple(label(level) for level in factor.levels)
     return Covariate(term, factor.codes.astype(float).reshape(-1, 1), levels)
 

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from henderson.fit import Fit
 
 MOST_LAGS = 20
-# More pairs of rows than this are a random choice of groups, drawn with a fixed seed.
+# Of more pairs of rows than this a random choice is taken, with a fixed seed.
 MOST_PAIRS = 2_000_000
+# Longer groups are tested window by window: the matrices of a window are square.
+WINDOW = 500
 
 
 def acf(
-    fit: Fit, by: Any = None, kind: str = "normalized", max_lag: int | None = None, level: float = 0.95
+    fit: Fit,
+    by: Any = None,
+    kind: str = "normalized",
+    max_lag: int | None = None,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Autocorrelation of the residuals by lag, in the order of the rows within groups.
 
@@ -145,14 +151,31 @@ def _pairs(
     share = min(1.0, MOST_PAIRS / max(total, 1.0))
     rng = np.random.default_rng(0)
     for _, rows in stacks(sets.codes):
-        chosen = rows[rng.random(len(rows)) < share] if share < 1.0 else rows
-        i, j = np.triu_indices(rows.shape[1], 1)
-        left, right = chosen[:, i].ravel(), chosen[:, j].ravel()
+        which, i, j = _every_pair(rows) if share == 1.0 else _some_pairs(rows, share, rng)
+        left, right = rows[which, i], rows[which, j]
         if at is None:
-            distance = np.tile((j - i).astype(float), len(chosen))
+            distance = (j - i).astype(float)
         else:
             distance = np.sqrt(((at[left] - at[right]) ** 2).sum(axis=1))
         yield distance, (r[left] - r[right]) ** 2 / 2.0
+
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _every_pair(rows: np.ndarray) -> Pairs:
+    """The set, and the places i < j in it, of all pairs of rows (count, s)."""
+    i, j = np.triu_indices(rows.shape[1], 1)
+    return np.repeat(np.arange(len(rows)), len(i)), np.tile(i, len(rows)), np.tile(j, len(rows))
+
+
+def _some_pairs(rows: np.ndarray, share: float, rng: np.random.Generator) -> Pairs:
+    """A share of them, drawn with replacement."""
+    count, s = rows.shape
+    wanted = int(np.ceil(share * count * s * (s - 1) / 2)) if s > 1 else 0
+    i = rng.integers(s, size=wanted)
+    j = (i + rng.integers(1, max(s, 2), size=wanted)) % s
+    return rng.integers(count, size=wanted), np.minimum(i, j), np.maximum(i, j)
 
 
 def _bins(distance: np.ndarray, bins: int) -> tuple[np.ndarray, int]:
@@ -195,7 +218,8 @@ def lag_one(fit: Fit) -> LagOne | None:
     v = precision(fit)
     s2 = fit.optimum.factorisation.s2(fit.optimum.reml)
     score, information, pairs = 0.0, 0.0, 0
-    for _, rows in stacks(sets.codes, order=row_order(fit), width=v.width):
+    order = row_order(fit)
+    for _, rows in stacks(_windows(sets.codes, order), order=order, width=v.width):
         s = rows.shape[1]
         if s < 2:
             continue
@@ -210,3 +234,16 @@ def lag_one(fit: Fit) -> LagOne | None:
     if information <= 0.0:
         return None
     return LagOne(score / information, float(information**-0.5), sets.name, pairs)
+
+
+def _windows(codes: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    """Codes (n,) of stretches of rows that follow each other in one group."""
+    if np.bincount(codes).max() <= WINDOW:
+        return codes
+    base = np.arange(len(codes)) if order is None else order
+    rows = base[np.argsort(codes[base], kind="stable")]
+    counts = np.bincount(codes)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    window = np.empty(len(codes), dtype=np.intp)
+    window[rows] = (np.arange(len(codes)) - starts) // WINDOW
+    return np.unique(codes * (window.max() + 1) + window, return_inverse=True)[1]

@@ -87,7 +87,9 @@ class Checks:
         import pandas as pd
 
         columns = list(Check.__dataclass_fields__)
-        return pd.DataFrame([[getattr(c, k) for k in columns] for c in self.checks], columns=columns)
+        return pd.DataFrame(
+            [[getattr(c, k) for k in columns] for c in self.checks], columns=columns
+        )
 
     def __str__(self) -> str:
         from henderson.diagnostics.printing import checks_text

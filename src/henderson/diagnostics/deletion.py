@@ -136,5 +136,3 @@ def residual_rows(model: ResidualModel, rest: np.ndarray) -> ResidualModel:
         positions=None if model.positions is None else model.positions[rest],
         covariates=tuple(c[rest] for c in model.covariates),
     )
-
-

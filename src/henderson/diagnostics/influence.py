@@ -27,7 +27,7 @@ class Influence:
     refitted : whether the covariance parameters were estimated again; otherwise they are held.
     measures : n_rows; leverage_fixed, leverage_random, leverage (sums over the rows of the
         diagonal of the hat matrix; those of all rows add up to the effective number of
-        parameters); cooks_distance, (beta - beta_(i))' Cov(beta)^-1 (beta - beta_(i)) / p; covratio,
+        parameters); cooks_distance, d' Cov(beta)^-1 d / p with d = beta - beta_(i); covratio,
         |Cov(beta_(i))| / |Cov(beta)|; llf_change, the (restricted) log-likelihood less that of the
         other rows.
     estimates, std_errors : (J, p) fixed effects without the level.
@@ -159,12 +159,20 @@ def assemble(
 ) -> Influence:
     """The result, with DFBETAS."""
     dfbetas = (fit.optimum.beta - without.estimates) / without.std_errors
-    tables = (
+    estimates, std_errors, changes = (
         pd.DataFrame(a, index=measures.index, columns=fit.design.names)
         for a in (without.estimates, without.std_errors, dfbetas)
     )
-    refitted = without.components is not None
-    return Influence(sets.name, refitted, measures, *tables, without.components, failures)
+    return Influence(
+        by=sets.name,
+        refitted=without.components is not None,
+        measures=measures,
+        estimates=estimates,
+        std_errors=std_errors,
+        dfbetas=changes,
+        components=without.components,
+        failures=failures,
+    )
 
 
 def _llf_change(fit: Fit, found: Deletions, sets: RowSets) -> np.ndarray:

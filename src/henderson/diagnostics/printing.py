@@ -60,7 +60,9 @@ def checks_html(result: Checks) -> str:
 
 def influence_text(result: Influence) -> str:
     """The levels with the largest Cook's distances."""
-    return "\n".join([wrap(_title(result), rest="  "), *_influence_grid(result).lines(), *_foot(result)])
+    return "\n".join(
+        [wrap(_title(result), rest="  "), *_influence_grid(result).lines(), *_foot(result)]
+    )
 
 
 def _title(result: Influence) -> str:

@@ -93,9 +93,7 @@ def _of(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
 def _factor(factor: RandomFactor, rows: np.ndarray) -> RandomFactor:
     kept, codes = np.unique(factor.codes[rows], return_inverse=True)
     parts = tuple((name, Factor(part.codes[rows], part.levels)) for name, part in factor.parts)
-    return replace(
-        factor, codes=codes, levels=factor.levels[kept], z=factor.z[rows], parts=parts
-    )
+    return replace(factor, codes=codes, levels=factor.levels[kept], z=factor.z[rows], parts=parts)
 
 
 def _residual(residual: ResidualDesign, rows: np.ndarray) -> ResidualDesign:

@@ -56,7 +56,7 @@ def residuals(fit: Fit, kind: str, seed: Any = None) -> np.ndarray:
     if kind == "conditional":
         return fit.resid.to_numpy()
     if kind == "marginal":
-        return fit.design.y - fit._linear(random=False)
+        return fit.design.y - fit.predict(random="none").to_numpy()
     if kind.startswith("studentised") and kind in KINDS:
         return _studentised(fit, marginal=kind != "studentised")
     if kind == "whitened":

@@ -72,7 +72,7 @@ def _variances(variance: VarianceLike) -> tuple[VarianceTerm, ...]:
         return (variance,)
     if isinstance(variance, str):
         return _parse_variance(variance)
-    found = tuple(variance)
+    found = tuple(variance) if isinstance(variance, Iterable) else (variance,)
     if not all(isinstance(v, VarianceTerm) for v in found):
         raise FormulaError("variance= is text such as 'ident(sex)', a term, or a list of terms.")
     return found
