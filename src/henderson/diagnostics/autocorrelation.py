@@ -130,7 +130,9 @@ def _positions(fit: Fit, position: Any) -> np.ndarray | None:
         data = fit.design.frame.data
         if position not in data.columns:
             known = ", ".join(map(str, data.columns))
-            raise DesignError(f"position='{position}' is no column of the model ({known}).")
+            raise DesignError(
+                f"position='{position}' is no column of the model ({known}): give its values."
+            )
         values = data[position].to_numpy()
     else:
         values = np.asarray(position)

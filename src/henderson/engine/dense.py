@@ -11,8 +11,8 @@ and the inference are those of every other model; only `V = R(phi) + sum_t Z_t S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -36,10 +36,31 @@ class Stack:
     """Components of one size.
 
     rows : (count, s) positions; residual : their R and its derivatives.
+    xy : (count, s, p + 1); z : (count, s, K) per factor.
+    same : per factor (count, s, s) whether two rows are of one level; None if all are.
     """
 
     rows: np.ndarray
     residual: BoundResidual
+    xy: np.ndarray
+    z: tuple[np.ndarray, ...]
+    same: tuple[np.ndarray | None, ...]
+    _moves: dict[Direction, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    def within(self, factor: int, matrix: np.ndarray) -> np.ndarray:
+        """A matrix (count, s, s), zero between levels of a factor."""
+        same = self.same[factor]
+        return matrix if same is None else matrix * same
+
+    def moved_by(self, direction: Direction) -> np.ndarray:
+        """Z_t E_a Z_t' (count, s, s), the same at every phi."""
+        if direction not in self._moves:
+            z, i, j = self.z[direction.factor], direction.i, direction.j
+            outer = z[:, :, i, None] * z[:, None, :, j]
+            if i != j:
+                outer = outer + outer.swapaxes(1, 2)
+            self._moves[direction] = self.within(direction.factor, outer)
+        return self._moves[direction]
 
 
 @dataclass(frozen=True)
@@ -82,8 +103,23 @@ def dense_products(problem: Standard, residual: ResidualModel) -> DenseProducts:
     for s in np.unique(counts):
         members = np.flatnonzero(counts == s)
         rows = order[starts[members][:, None] + np.arange(s)]
-        stacks.append(Stack(rows, residual.bind(rows)))
+        stacks.append(_stack(problem, residual, rows))
     return DenseProducts(problem, residual, tuple(stacks))
+
+
+def _stack(problem: Standard, residual: ResidualModel, rows: np.ndarray) -> Stack:
+    same = []
+    for g in problem.groupings:
+        codes = g.codes[rows]
+        alike = (codes == codes[:, :1]).all()
+        same.append(None if alike else codes[:, :, None] == codes[:, None, :])
+    return Stack(
+        rows,
+        residual.bind(rows),
+        np.concatenate([problem.x[rows], problem.y[rows][:, :, None]], axis=2),
+        tuple(g.z[rows] for g in problem.groupings),
+        tuple(same),
+    )
 
 
 def _components(codes: Sequence[np.ndarray], n: int) -> np.ndarray:
@@ -116,6 +152,7 @@ class DenseFactorisation:
     rss: float
     log_v: float
     log_xvx: float
+    _kept: dict[bool, list[np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -163,23 +200,25 @@ class DenseFactorisation:
         g = self.cross.problem.groupings[t]
         moved = np.empty((self.cross.n, g.size))
         for stack, inverse in zip(self.cross.stacks, self.inverses, strict=True):
-            codes = g.codes[stack.rows]
-            same = codes[:, :, None] == codes[:, None, :]
-            moved[stack.rows] = (inverse * same) @ g.z[stack.rows]
+            moved[stack.rows] = stack.within(t, inverse) @ stack.z[t]
         outer = (g.z[:, :, None] * moved[:, None, :]).reshape(len(g.z), -1)
         return _level_sums(g.codes, g.n_levels, outer).reshape(g.n_levels, g.size, g.size)
 
     def residual_gradient(self, reml: bool) -> np.ndarray:
         """tr(Q R_a) - y'P R_a P y / s2 per residual parameter, (m,)."""
+        m = len(self.phi)
         parts = [
-            np.einsum("acij,cij->a", stack.residual.jacobian(self.phi), weight)
-            for stack, weight in self._weights(reml)
+            stack.residual.jacobian(self.phi).reshape(m, -1) @ weight.ravel()
+            for stack, weight in zip(self.cross.stacks, self._weights(reml), strict=True)
         ]
         return np.sum(parts, axis=0)
 
     def residual_curvature(self, reml: bool) -> np.ndarray:
         """tr(Q R_ab) - y'P R_ab P y / s2 over pairs of residual parameters, (m, m)."""
-        parts = [stack.residual.curvature(self.phi, w) for stack, w in self._weights(reml)]
+        parts = [
+            stack.residual.curvature(self.phi, weight)
+            for stack, weight in zip(self.cross.stacks, self._weights(reml), strict=True)
+        ]
         return np.sum(parts, axis=0)
 
     def residual_scores(self) -> np.ndarray:
@@ -204,13 +243,23 @@ class DenseFactorisation:
                     out[a, b] += np.einsum("csp,cst,ctq->pq", vx, bend, vx, optimize=True)
         return out
 
-    def _weights(self, reml: bool) -> Iterator[tuple[Stack, np.ndarray]]:
+    def _weights(self, reml: bool) -> list[np.ndarray]:
         """The blocks of Q - Pyy'P / s2 per stack: the derivative of the criterion in V."""
-        s2 = self.s2(reml)
-        for stack, inverse in zip(self.cross.stacks, self.inverses, strict=True):
-            vx, py = self.vx[stack.rows], self.py[stack.rows]
-            weight = inverse - py[:, :, None] * py[:, None, :] / s2
-            yield stack, weight - vx @ self.c @ vx.swapaxes(1, 2) if reml else weight
+        if reml not in self._kept:
+            s2 = self.s2(reml)
+            self._kept[reml] = [
+                self._weight(stack, inverse, s2, reml)
+                for stack, inverse in zip(self.cross.stacks, self.inverses, strict=True)
+            ]
+        return self._kept[reml]
+
+    def _weight(self, stack: Stack, inverse: np.ndarray, s2: float, reml: bool) -> np.ndarray:
+        vx, py = self.vx[stack.rows], self.py[stack.rows]
+        left, right = py[:, :, None] / s2, py[:, None, :]
+        if reml:
+            left = np.concatenate([left, vx @ self.c], axis=2)
+            right = np.concatenate([right, vx.swapaxes(1, 2)], axis=1)
+        return inverse - left @ right
 
 
 def _level_sums(codes: np.ndarray, n_levels: int, columns: np.ndarray) -> np.ndarray:
@@ -229,15 +278,19 @@ def factorise_dense(
     FitError : V or X'V^-1X is not positive definite.
     """
     problem = cross.problem
-    xy = np.column_stack([problem.x, problem.y])
-    solved, log_v, inverses = np.empty_like(xy), 0.0, []
+    p = cross.p
+    solved, log_v, inverses = np.empty((cross.n, p + 1)), 0.0, []
+    normal = np.zeros((p + 1, p + 1))
     for stack in cross.stacks:
-        lower = _cholesky(_stack_covariance(cross, stack, factors, phi))
+        lower = _cholesky(_stack_covariance(stack, factors, phi))
         log_v += 2.0 * float(np.log(np.einsum("css->cs", lower)).sum())
         half = np.linalg.inv(lower)
-        inverses.append(half.swapaxes(1, 2) @ half)
-        solved[stack.rows] = half.swapaxes(1, 2) @ (half @ xy[stack.rows])
-    p, normal = cross.p, xy.T @ solved
+        turned = half.swapaxes(1, 2)
+        inverses.append(turned @ half)
+        whitened = half @ stack.xy
+        flat = whitened.reshape(-1, p + 1)
+        normal += flat.T @ flat
+        solved[stack.rows] = turned @ whitened
     lower = _cholesky(normal[:p, :p])
     half = np.linalg.inv(lower)
     c = half.T @ half
@@ -258,14 +311,12 @@ def factorise_dense(
     )
 
 
-def _stack_covariance(
-    cross: DenseProducts, stack: Stack, factors: Sequence[np.ndarray], phi: np.ndarray
-) -> np.ndarray:
+def _stack_covariance(stack: Stack, factors: Sequence[np.ndarray], phi: np.ndarray) -> np.ndarray:
     """V (count, s, s) of one stack of components."""
     v = stack.residual.value(phi)
-    for g, m in zip(cross.problem.groupings, factors, strict=True):
-        codes, zm = g.codes[stack.rows], g.z[stack.rows] @ m
-        v = v + (zm @ zm.swapaxes(1, 2)) * (codes[:, :, None] == codes[:, None, :])
+    for t, m in enumerate(factors):
+        zm = stack.z[t] @ m
+        v = v + stack.within(t, zm @ zm.swapaxes(1, 2))
     return v
 
 
@@ -292,16 +343,12 @@ class DenseSecondOrder:
 
     def _moves(self, stack: Stack) -> np.ndarray:
         first = stack.residual.jacobian(self.f.phi)
-        out = []
-        for d in self.directions:
-            if isinstance(d, ResidualDirection):
-                out.append(first[d.number])
-                continue
-            e = d.matrix(self.f.sizes[d.factor][1])
-            g = self.f.cross.problem.groupings[d.factor]
-            z, codes = g.z[stack.rows], g.codes[stack.rows]
-            out.append((z @ e @ z.swapaxes(1, 2)) * (codes[:, :, None] == codes[:, None, :]))
-        return np.array(out)
+        return np.array(
+            [
+                first[d.number] if isinstance(d, ResidualDirection) else stack.moved_by(d)
+                for d in self.directions
+            ]
+        )
 
     @cached_property
     def sigma_entries(self) -> np.ndarray:
@@ -327,8 +374,9 @@ class DenseSecondOrder:
             flat, turned = w.reshape(k, -1), w.swapaxes(2, 3).reshape(k, -1)
             traces += flat @ turned.T
             singles += np.einsum("acss->a", w)
-            moved[:, stack.rows] = v @ ends[stack.rows]
-            solved[:, stack.rows] = w @ ends[stack.rows]
+            here = ends[stack.rows]
+            moved[:, stack.rows] = v @ here
+            solved[:, stack.rows] = w @ here
         return traces, singles, moved, solved
 
     @cached_property
@@ -345,13 +393,15 @@ class DenseSecondOrder:
     @cached_property
     def x_singles(self) -> np.ndarray:
         p = self.f.cross.p
-        return np.einsum("np,anq->apq", self.f.vx, self._sums[2][:, :, :p])
+        return self.f.vx.T @ self._sums[2][:, :, :p]
 
     @cached_property
     def x_pairs(self) -> np.ndarray:
-        p = self.f.cross.p
+        p, k = self.f.cross.p, len(self.directions)
         _, _, moved, solved = self._sums
-        return np.einsum("anp,bnq->abpq", moved[:, :, :p], solved[:, :, :p], optimize=True)
+        left = moved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
+        right = solved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
+        return (left @ right.T).reshape(k, p, k, p).swapaxes(1, 2)
 
     def traces(self, reml: bool) -> np.ndarray:
         if not reml:

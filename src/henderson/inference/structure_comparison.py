@@ -205,7 +205,7 @@ def _table(fits: dict[str, Fit]) -> pd.DataFrame:
     rows = []
     for name, fit in fits.items():
         against, test = _test(fits, name)
-        end = (None, np.nan, np.nan, np.nan)
+        end: tuple[str, float, float, float] = ("", np.nan, np.nan, np.nan)
         if test is not None:
             end = (against, test.statistic, test.df, test.p_value)
         rows.append((name, fit.npar, fit.llf, fit.aic, 0.0, fit.bic, 0.0, *end))
@@ -215,7 +215,7 @@ def _table(fits: dict[str, Fit]) -> pd.DataFrame:
     return table
 
 
-def _test(fits: dict[str, Fit], name: str) -> tuple[str | None, LikelihoodRatio | None]:
+def _test(fits: dict[str, Fit], name: str) -> tuple[str, LikelihoodRatio | None]:
     """The test against the largest structure that is plainly a special case of this one."""
     big = fits[name]
     smaller = sorted(
@@ -228,4 +228,4 @@ def _test(fits: dict[str, Fit], name: str) -> tuple[str | None, LikelihoodRatio 
             continue
         if test.remark is None:
             return other, test
-    return None, None
+    return "", None

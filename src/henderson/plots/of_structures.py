@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,15 +34,14 @@ def correlation_by_lag(
     """
     groups, at = _groups(comparison)
     lag, edges = _lags(groups, at)
-    best = comparison.best
-    empirical = _mean_by_lag(groups, lag, lambda rows: _products(best, rows))
+    empirical = _mean_by_lag(groups, lag, partial(_products, comparison.best))
     if ax is None:
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(6.0, 4.0), layout="constrained").add_subplot()
     ax.plot(edges, empirical, "o", color=INK, label="empirical", zorder=3)
     for (name, fit), colour in zip(list(comparison.fits.items())[:most], PALETTE, strict=False):
-        fitted = _mean_by_lag(groups, lag, lambda rows, fit=fit: _correlations(fit, rows))
+        fitted = _mean_by_lag(groups, lag, partial(_correlations, fit))
         ax.plot(edges, fitted, "-", color=colour, label=name)
     ax.axhline(0.0, color=INK, linewidth=0.6)
     ax.set_xlabel("distance within groups", fontsize=FONT)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,11 +84,16 @@ class ResidualModel:
         return BoundResidual(self, rows, Pairs.of(self, rows))
 
 
+# Correlations that depend on both positions, not on their difference alone.
+NOT_STATIONARY = frozenset({"us"})
+
+
 @dataclass(frozen=True)
 class Pairs:
     """The pairs of rows of stacked sets, by their positions.
 
-    left, right : (u, d) positions; where few are distinct every pair of them stands here once.
+    left, right : (u, d) positions; where few are distinct every pair of them stands here once, and
+        where only differences matter every difference.
     index : (count, s, s) which of them two rows are.
     apart : (count, s, s) whether they are different rows of one correlation group.
     """
@@ -105,6 +111,8 @@ class Pairs:
         count, s = rows.shape
         codes, at = model.codes[rows], model.positions[rows]
         apart = (codes[:, :, None] == codes[:, None, :]) & ~np.eye(s, dtype=bool)
+        if model.correlation.name not in NOT_STATIONARY:
+            return _by_difference(at, apart)
         distinct, place = _distinct(at.reshape(count * s, -1))
         place, size = place.reshape(count, s), len(distinct)
         if size**2 <= count * s**2:
@@ -123,6 +131,18 @@ def _distinct(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return values[:, None], place
     distinct, place = np.unique(at, axis=0, return_inverse=True)
     return distinct, place
+
+
+def _by_difference(at: np.ndarray, apart: np.ndarray) -> Pairs:
+    """The pairs by the difference of their positions (count, s, d), which is all that matters."""
+    difference = np.abs(at[:, :, None] - at[:, None, :])
+    flat = difference.reshape(-1, at.shape[2])
+    if at.shape[2] == 1:
+        distinct, index = np.unique(flat[:, 0], return_inverse=True)
+        distinct = distinct[:, None]
+    else:
+        distinct, index = np.unique(flat, axis=0, return_inverse=True)
+    return Pairs(distinct, np.zeros_like(distinct), index.reshape(apart.shape), apart)
 
 
 @dataclass(frozen=True)
@@ -176,13 +196,18 @@ class _Pieces:
         """scale * values (..., u) at the pairs of rows, (..., count, s, s)."""
         if self.pairs is None:
             return np.zeros((len(values), *self.scale.shape))
-        return self.scale * self.pairs.apart * values[..., self.pairs.index]
+        return self._apart * values[..., self.pairs.index]
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """scale where two rows are correlated, zero elsewhere."""
+        return self.scale if self.pairs is None else self.scale * self.pairs.apart
 
     def _by_pairs(self, weight: np.ndarray) -> np.ndarray:
         """The sums (u,) of weight * scale over the rows that are each pair."""
         if self.pairs is None:
             return np.zeros(0)
-        weight = weight * self.scale * self.pairs.apart
+        weight = weight * self._apart
         return np.bincount(self.pairs.index.ravel(), weight.ravel(), self.c1.shape[1])
 
     def _both(self, values: np.ndarray) -> np.ndarray:
@@ -190,6 +215,12 @@ class _Pieces:
         return values[:, :, None] + values[:, None, :]
 
     def first(self) -> np.ndarray:
+        return self._first
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        if not len(self.s1):
+            return self._at_pairs(self.c1)
         scales = [self._both(s) * self.r for s in self.s1]
         return np.concatenate(
             [self._at_pairs(self.c1), np.array(scales).reshape(-1, *self.r.shape)]
@@ -208,6 +239,8 @@ class _Pieces:
     def contract(self, weight: np.ndarray) -> np.ndarray:
         """sum of weight (count, s, s) times every second derivative, (m, m)."""
         inner = self.c2 @ self._by_pairs(weight)
+        if not len(self.s1):
+            return inner
         mixed = [self.c1 @ self._by_pairs(weight * self._both(s)) for s in self.s1]
         cross = np.array(mixed).reshape(len(self.s1), len(self.c1))
         return np.block([[inner, cross.T], [cross, self._scales(weight * self.r)]])
@@ -226,10 +259,12 @@ def _evaluate(bound: BoundResidual, phi: np.ndarray) -> _Pieces:
     parts = model.split(phi)
     c, c1, c2 = _correlation(model, pairs, parts)
     s, s1, s2 = _log_scales(model, rows, parts[0 if model.correlation is None else 1 :])
-    scale = np.exp(s[:, :, None] + s[:, None, :])
-    r = scale * np.eye(rows.shape[1])
-    if pairs is not None:
-        r = scale * np.where(pairs.apart, c[pairs.index], np.eye(rows.shape[1]))
+    eye = np.eye(rows.shape[1])
+    r = eye if pairs is None else np.where(pairs.apart, c[pairs.index], eye)
+    scale = np.ones((len(rows), *eye.shape))
+    if model.variances:
+        scale = np.exp(s[:, :, None] + s[:, None, :])
+    r = scale * r
     return _Pieces(r, scale, pairs, c1, c2, s1, s2)
 
 
