@@ -23,8 +23,9 @@ help:
 tutorial: $(VENV)/.installed-base
 	$(BIN)/henderson tutorial --report tutorial.html
 
+# One BLAS thread: the matrices are small, and threads that wait for each other cost more.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(VENV)/.tools-lint
 	$(BIN)/ruff check .

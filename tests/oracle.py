@@ -13,8 +13,6 @@ Biometrics 31, 423-447; Giesbrecht and Burns (1985), Biometrics 41, 477-486 (Sat
 Kenward and Roger (1997), Biometrics 53, 983-997.
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

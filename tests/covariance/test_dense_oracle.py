@@ -12,6 +12,8 @@ from covariance.structured_oracle import Brute
 from numpy.testing import assert_allclose
 
 import henderson as hd
+from henderson.engine.dense import dense_products
+from henderson.engine.optimise import Evaluated
 
 
 @cache
@@ -155,3 +157,20 @@ def test_kenward_roger(model: str) -> None:
     assert_allclose(se, np.sqrt(np.diag(dense.vcov)), rtol=1e-5)
     assert found.den_df == pytest.approx(test.den_df, rel=1e-4)
     assert test.statistic == pytest.approx(found.F, rel=1e-4)
+
+
+@each(["ar1, intercepts", "ident x ar1", "exp with nugget, crossed"])
+def test_components_may_be_worked_on_in_any_number(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One component at a time, or all of one size together."""
+    b, phi = brute(model, "REML"), elsewhere(model, "REML")
+    monkeypatch.setattr("henderson.engine.dense.CHUNK", 1)
+    o = b.fit.optimum
+    single = dense_products(o.problem, o.layout.residual)
+    assert len(single.stacks) >= len(o.cross.stacks)
+    assert all(len(stack.rows) == 1 for stack in single.stacks)
+    at, again = b.optimum(phi).at, Evaluated(single, o.layout, True, phi)
+    assert again.value == pytest.approx(at.value, rel=1e-12)
+    assert_allclose(again.gradient, at.gradient, rtol=1e-9, atol=1e-9)
+    assert_allclose(again.hessian, at.hessian, rtol=1e-9, atol=1e-8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from numpy.testing import assert_allclose
 import henderson as hd
 from henderson.diagnostics.checks import Material, judge
 from henderson.diagnostics.mean_structure import variance_inflation
+from henderson.engine.optimise import Optimum
+from henderson.errors import FitError
 
 Rng = np.random.Generator
 GROUPS, SIZE = 30, 10
@@ -204,3 +207,23 @@ def test_the_table_is_html_and_a_frame(fit):
     assert frame["meaning"].str.endswith(".").all()
     assert frame["advice"].str.endswith(".").all()
     assert found._repr_html_().count("<tr>") == len(found) + 1
+
+
+def test_a_fit_that_leaves_no_residual_says_so_and_has_no_influence():
+    rng = np.random.default_rng(5)
+    b = np.repeat(np.arange(60), 4)
+    t = np.tile(np.arange(4), 60)
+    data = {"b": b, "t": t, "y": rng.normal(size=60)[b] + rng.normal(size=240)}
+    fit = hd.lmm("y ~ 1 + cs(0 + t | b)", pd.DataFrame(data))
+    whole = replace(fit, optimum=_huge(fit.optimum))
+    found = whole.check()
+    assert found["residual variance"].verdict == "problem"
+    assert "fewer random effects" in str(found)
+    with pytest.raises(FitError, match="residual variance is estimated as zero"):
+        whole.influence()
+
+
+def _huge(optimum: Optimum) -> Optimum:
+    """The same at random variances beside which the residual's is rounding."""
+    phi = optimum.layout.start([1e11 * np.eye(size) for size in optimum.layout.sizes])
+    return replace(optimum, at=replace(optimum.at, phi=phi))

@@ -16,7 +16,7 @@ def test_normal_values_lie_on_the_line_and_within_the_band():
     outside = []
     for _ in range(200):
         found = normal_quantiles(rng.normal(3.0, 2.0, 50))
-        outside.append(((found["value"] < found["lower"]) | (found["value"] > found["upper"])))
+        outside.append((found["value"] < found["lower"]) | (found["value"] > found["upper"]))
     # Mean and standard deviation are those of the sample, which keeps more inside than 95 %.
     assert np.mean(outside) < 0.05
 

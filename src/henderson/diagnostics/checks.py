@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from henderson.diagnostics.precision import Precision, RowVariances, precision
+from henderson.diagnostics.precision import Precision, RowVariances, has_residual, precision
 from henderson.diagnostics.residuals import DETERMINED
 
 if TYPE_CHECKING:
@@ -156,7 +156,15 @@ def check(fit: Fit) -> Checks:
     from henderson.diagnostics import distribution, mean_structure, state
 
     material = Material(fit)
-    found = [
+    of_estimation = (
+        *state.residual_variance(material),
+        *state.singularity(material),
+        *state.few_levels(material),
+        *state.convergence(material),
+    )
+    if not has_residual(fit):
+        return Checks(fit.formula, of_estimation)
+    found = (
         *distribution.normality(material),
         *distribution.normality_of_effects(material),
         *distribution.homogeneity(material),
@@ -165,8 +173,5 @@ def check(fit: Fit) -> Checks:
         *distribution.outliers(material),
         *mean_structure.influential(material),
         *mean_structure.collinearity(material),
-        *state.singularity(material),
-        *state.few_levels(material),
-        *state.convergence(material),
-    ]
-    return Checks(fit.formula, tuple(found))
+    )
+    return Checks(fit.formula, found + of_estimation)

@@ -3,7 +3,7 @@
 All in standard coordinates (`engine.problem`), relative to sigma^2. With one grouping factor, or
 the head of several, V1 = I + Z_1 Sigma_1 Z_1' is block-diagonal and
 
-    V1^-1 = I - Z_1 B Z_1',                B_j = Sigma_1 - Sigma_1 (Z_1j'V1^-1Z_1j) Sigma_1
+    V1^-1 = I - Z_1 B Z_1',                B_j = (Sigma_1^-1 + Z_1j'Z_1j)^-1
     V^-1  = V1^-1 - U T U',                U = V1^-1 Z_tail = Z_tail - Z_1 Sigma_1 (Z_1'V1^-1Z_tail)
 
 with T the relative conditional covariance of the tail's effects, which the factorisation holds.
@@ -24,6 +24,7 @@ from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import cross_products
 from henderson.engine.dense import DenseFactorisation
 from henderson.engine.problem import Rows, Standard
+from henderson.errors import FitError
 
 if TYPE_CHECKING:
     from henderson.engine.optimise import Optimum
@@ -67,10 +68,30 @@ class Precision(Protocol):
     def project(self, v: np.ndarray) -> np.ndarray: ...
 
 
+# Random variances so many times the residual's: what is left of V^-1 is rounding.
+NO_RESIDUAL = 1e10
+
+
+def has_residual(fit: Fit) -> bool:
+    """The residual variance is more than rounding beside those of the random effects."""
+    largest = [np.linalg.norm(s, 2) for s in fit.optimum.factorisation.sigmas]
+    return bool(max(largest, default=0.0) < NO_RESIDUAL)
+
+
 def precision(fit: Fit) -> Precision:
-    """V^-1 of a fit."""
+    """V^-1 of a fit.
+
+    Raises
+    ------
+    FitError : the residual variance is estimated as zero.
+    """
     optimum = fit.optimum
     f = optimum.factorisation
+    if not has_residual(fit):
+        raise FitError(
+            "The residual variance is estimated as zero beside the random effects', so residuals "
+            "and influence are not defined: give the model fewer random effects."
+        )
     if isinstance(f, DenseFactorisation):
         return DensePrecision(f)
     return BlockedPrecision(optimum, f)
@@ -158,9 +179,11 @@ class BlockedPrecision:
 
     @cached_property
     def _head(self) -> np.ndarray:
-        """B (J, K, K)."""
-        sigma = self.f.sigmas[0]
-        return sigma - sigma @ self.f.gd @ sigma
+        """B = M (I + M'A M)^-1 M' (J, K, K), Sigma_1 = M M', A_j = Z_1j'Z_1j: nothing cancels."""
+        m = self.optimum.layout.factors(self.optimum.at.phi)[0]
+        half = self.f.cross.root.swapaxes(1, 2) @ m
+        inverse = np.linalg.inv(np.eye(len(m)) + half.swapaxes(1, 2) @ half)
+        return m @ inverse @ m.T
 
     def _tail(self, rows: np.ndarray) -> np.ndarray:
         """U T U' among the rows of each set."""

@@ -7,10 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from henderson.diagnostics.checks import Check, Material, Verdict
+from henderson.diagnostics.precision import has_residual
 from henderson.verdicts import FEW_LEVELS
 
 # From so many levels on a variance is estimated with some precision.
 SOME_LEVELS = 10
+
+
+def residual_variance(m: Material) -> Iterator[Check]:
+    """A residual variance of zero, which leaves nothing else to check."""
+    if has_residual(m.fit):
+        return
+    meaning = "The residual variance is estimated as zero: the random effects explain every row."
+    advice = "Give the model fewer random effects; its standard errors mean nothing."
+    yield Check("residual variance", "sigma", m.fit.sigma, np.nan, "problem", meaning, advice)
 
 
 def singularity(m: Material) -> Iterator[Check]:

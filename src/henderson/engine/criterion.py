@@ -52,8 +52,53 @@ class Blocks(Protocol):
     def value(self, reml: bool) -> float: ...
 
 
+class Sizes(Protocol):
+    """What the criterion needs to know of the data."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def p(self) -> int: ...
+    @property
+    def log_weights(self) -> float: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
+
+
+class Profiled:
+    """The criterion, sigma^2 profiled out, from y'Py and the two determinants."""
+
+    cross: Sizes
+    rss: float
+    log_v: float
+    log_xvx: float
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(J, K) per factor."""
+        return self.cross.sizes
+
+    @property
+    def n_fixed(self) -> int:
+        """p."""
+        return self.cross.p
+
+    def nu(self, reml: bool) -> int:
+        return self.cross.n - self.cross.p if reml else self.cross.n
+
+    def s2(self, reml: bool) -> float:
+        """Residual variance at this Sigma, in units of the standardised response."""
+        return self.rss / self.nu(reml)
+
+    def value(self, reml: bool) -> float:
+        """The criterion for the standardised response and X (the model adds the constants back)."""
+        nu = self.nu(reml)
+        det = self.log_v + (self.log_xvx if reml else 0.0)
+        return det + nu * (1.0 + np.log(2.0 * np.pi * self.rss / nu)) - self.cross.log_weights
+
+
 @dataclass(frozen=True)
-class Factorisation:
+class Factorisation(Profiled):
     """The factored mixed-model equations at one Sigma, all in standard coordinates.
 
     sigmas : Sigma_t (K, K), in the engine's order of factors.
@@ -84,29 +129,6 @@ class Factorisation:
     rss: float
     log_v: float
     log_xvx: float
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        """(J, K) per factor."""
-        return self.cross.sizes
-
-    @property
-    def n_fixed(self) -> int:
-        """p."""
-        return self.cross.p
-
-    def nu(self, reml: bool) -> int:
-        return self.cross.n - self.cross.p if reml else self.cross.n
-
-    def s2(self, reml: bool) -> float:
-        """Residual variance at this Sigma, in units of the standardised response."""
-        return self.rss / self.nu(reml)
-
-    def value(self, reml: bool) -> float:
-        """The criterion for the standardised response and X (the model adds the constants back)."""
-        nu = self.nu(reml)
-        det = self.log_v + (self.log_xvx if reml else 0.0)
-        return det + nu * (1.0 + np.log(2.0 * np.pi * self.rss / nu)) - self.cross.log_weights
 
     @cached_property
     def h(self) -> tuple[np.ndarray, ...]:

@@ -20,6 +20,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from henderson.covariance.residual.base import BoundResidual, ResidualModel
+from henderson.engine.criterion import Profiled
 from henderson.engine.derivatives import (
     AnyDirection,
     Direction,
@@ -30,10 +31,13 @@ from henderson.engine.derivatives import (
 from henderson.engine.problem import Standard
 from henderson.errors import FitError
 
+# Entries of a stack's V: what is worked on at once stays in the cache of a core.
+CHUNK = 30_000
+
 
 @dataclass(frozen=True)
 class Stack:
-    """Components of one size.
+    """Components of one size, or some of them.
 
     rows : (count, s) positions; residual : their R and its derivatives.
     xy : (count, s, p + 1); z : (count, s, K) per factor.
@@ -103,7 +107,10 @@ def dense_products(problem: Standard, residual: ResidualModel) -> DenseProducts:
     for s in np.unique(counts):
         members = np.flatnonzero(counts == s)
         rows = order[starts[members][:, None] + np.arange(s)]
-        stacks.append(_stack(problem, residual, rows))
+        size = max(1, CHUNK // int(s) ** 2)
+        stacks += [
+            _stack(problem, residual, rows[at : at + size]) for at in range(0, len(rows), size)
+        ]
     return DenseProducts(problem, residual, tuple(stacks))
 
 
@@ -135,7 +142,7 @@ def _components(codes: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class DenseFactorisation:
+class DenseFactorisation(Profiled):
     """V factored at one Sigma and one phi of the residuals, in standard coordinates.
 
     inverses : V^-1 per stack; vx, py : V^-1X (n, p) and Py (n,).
@@ -153,25 +160,6 @@ class DenseFactorisation:
     log_v: float
     log_xvx: float
     _kept: dict[bool, list[np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        return self.cross.sizes
-
-    @property
-    def n_fixed(self) -> int:
-        return self.cross.p
-
-    def nu(self, reml: bool) -> int:
-        return self.cross.n - self.cross.p if reml else self.cross.n
-
-    def s2(self, reml: bool) -> float:
-        return self.rss / self.nu(reml)
-
-    def value(self, reml: bool) -> float:
-        nu = self.nu(reml)
-        det = self.log_v + (self.log_xvx if reml else 0.0)
-        return det + nu * (1.0 + np.log(2.0 * np.pi * self.rss / nu)) - self.cross.log_weights
 
     @cached_property
     def h(self) -> tuple[np.ndarray, ...]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from henderson.covariance.residual.base import ResidualModel
 from henderson.engine import one_factor
@@ -28,7 +27,7 @@ from henderson.engine.dense import (
 )
 from henderson.engine.derivatives import gradient_blocks, hessian, information, second_order
 from henderson.engine.one_factor import Rules
-from henderson.engine.parameters import Layout
+from henderson.engine.parameters import Layout, diagonal
 from henderson.engine.problem import Standard
 from henderson.engine.trust_region import Descent, minimise
 
@@ -86,7 +85,7 @@ class Evaluated:
         terms = self.layout.curvature(self.phi, self.d)
         if not isinstance(self.factorisation, DenseFactorisation):
             return terms
-        return block_diag(terms, self.factorisation.residual_curvature(self.reml))
+        return diagonal([terms, self.factorisation.residual_curvature(self.reml)])
 
     @cached_property
     def hessian_sigma(self) -> np.ndarray:

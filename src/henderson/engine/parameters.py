@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from henderson.covariance.residual.base import ResidualModel
 from henderson.engine.crossproducts import CrossProducts
@@ -30,6 +30,7 @@ class Layout:
 
     @staticmethod
     def of(groupings: tuple[Grouping, ...], cross: CrossProducts | DenseProducts) -> Layout:
+        """The layout of the caller's factors, in the engine's order."""
         terms = tuple(
             (place, term) for place, t in enumerate(cross.order) for term in groupings[t].terms
         )
@@ -89,7 +90,7 @@ class Layout:
         """Scaled basis of the directions of phi that change the covariance."""
         parts = self.split(phi)
         blocks = [t.structure.tangent(part) for (_, t), part in zip(self.terms, parts, strict=True)]
-        return _diagonal([*blocks, np.eye(self.n_residual)])
+        return diagonal([*blocks, np.eye(self.n_residual)])
 
     def jacobian(self, phi: np.ndarray) -> np.ndarray:
         """d(entries of Sigma along `directions`)/dphi, (k, m)."""
@@ -97,7 +98,7 @@ class Layout:
         for (_, term), part in zip(self.terms, self.split(phi), strict=True):
             rows, cols = np.tril_indices(term.structure.size)
             blocks.append(term.structure.jacobian(part)[:, rows, cols].T)
-        return _diagonal([*blocks, np.eye(self.n_residual)])
+        return diagonal([*blocks, np.eye(self.n_residual)])
 
     def gradient(self, phi: np.ndarray, d: tuple[np.ndarray, ...]) -> np.ndarray:
         """dd/dphi of the terms from D_t = dd/dSigma_t."""
@@ -115,10 +116,18 @@ class Layout:
             term.structure.curvature(part, d[factor][term.columns, term.columns])
             for (factor, term), part in zip(self.terms, self.split(phi), strict=True)
         ]
-        return _diagonal(blocks)
+        return diagonal(blocks)
 
 
-def _diagonal(blocks: list[np.ndarray]) -> np.ndarray:
-    """Block-diagonal; empty blocks leave no trace."""
+def diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Block-diagonal; empty blocks leave no trace. (scipy's costs more than these small fits.)"""
     full = [b for b in blocks if b.size]
-    return block_diag(*full) if full else np.zeros((0, 0))
+    if len(full) == 1:
+        return full[0]
+    out = np.zeros((sum(b.shape[0] for b in full), sum(b.shape[1] for b in full)))
+    row = column = 0
+    for b in full:
+        height, width = b.shape
+        out[row : row + height, column : column + width] = b
+        row, column = row + height, column + width
+    return out

@@ -249,7 +249,8 @@ def _taken(f: Factorisation, moved: list[tuple[np.ndarray, np.ndarray]]) -> np.n
     for (a, levels), where in zip(rest, f.cross.tail, strict=True):
         k = a.shape[1]
         tail[np.arange(count)[:, None], where.start + levels[:, None] * k + np.arange(k)] = a
-    linked = (picked @ f.f_tail).toarray()
+    linked = picked @ f.f_tail  # sparse where the tail's links are
+    linked = linked.toarray() if sparse.issparse(linked) else linked
     within = f.n_zz.apply(tail.T).T
     c = linked + within
     out += np.einsum("rm,rm->r", 2.0 * linked + within, tail)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # More points than this add ink and no information.
 MAX_POINTS = 5000
 JITTER = 0.13
+# Of more groups than this the grey ones are drawn as one.
+MOST_APART = 60
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,6 @@ class Clusters:
         """The same, with the first group among those that stand out."""
         return looks(self.means, always=(0,))
 
-    def together(self, group_looks: Sequence[Look]) -> list[tuple[Look, list[int]]]:
-        """The groups that are drawn in one look: all the grey ones first, then each by itself."""
-        grey = [j for j, look in enumerate(group_looks) if not look.named]
-        named = [(look, [j]) for j, look in enumerate(group_looks) if look.named]
-        return ([(group_looks[grey[0]], grey)] if grey else []) + named
-
     @cached_property
     def shown(self) -> np.ndarray:
         """Rows that are drawn: all, or an even choice of `max_points`."""
@@ -99,6 +95,18 @@ class Clusters:
     def range(self) -> tuple[float, float]:
         """The smallest and largest x of all."""
         return float(self.x.min()), float(self.x.max())
+
+
+def together(group_looks: Sequence[Look]) -> list[tuple[Look, list[int]]]:
+    """The groups that are drawn in one go, the grey ones first.
+
+    Each by itself, or all the grey ones as one if there are very many.
+    """
+    grey = [j for j, look in enumerate(group_looks) if not look.named]
+    named = [(look, [j]) for j, look in enumerate(group_looks) if look.named]
+    if len(group_looks) > MOST_APART and grey:
+        return [(group_looks[grey[0]], grey), *named]
+    return [*((group_looks[j], [j]) for j in grey), *named]
 
 
 def clusters_of(result: Approaches, max_points: int = MAX_POINTS) -> Clusters:

@@ -15,7 +15,7 @@ from henderson.inference.ddf import ddf_method
 from henderson.inference.wald import t_quantile
 from henderson.plots.clusters import MAX_POINTS, Clusters
 from henderson.plots.marks import band, frame, line, name_groups, points
-from henderson.plots.style import INK, REST, canvas, dress, evenly
+from henderson.plots.style import INK, REST, canvas, dress, evenly, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,7 +169,7 @@ def fitted_lines(
             # A group whose x does not vary has a point and no line.
             marker = "o" if c.is_factor or len(values) == 1 else None
             line(ax, v.positions(rows), values, c.looks[j], marker=marker, markersize=3.5,
-                 gid="group-line")  # fmt: skip
+                 gid=tag("group-line", j))  # fmt: skip
     if _has_population(fit, v):
         _population(v, ax)
     if v.group:

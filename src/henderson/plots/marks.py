@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from henderson.plots.clusters import Clusters
+from henderson.plots.clusters import Clusters, together
 from henderson.plots.style import (
     BAND,
     FONT,
@@ -19,6 +19,7 @@ from henderson.plots.style import (
     dress,
     note,
     short,
+    tag,
 )
 
 if TYPE_CHECKING:
@@ -29,15 +30,20 @@ def points(ax: Axes, c: Clusters, group_looks: Sequence[Look], *, faded: bool = 
     """One set of markers per group, those that stand out last."""
     count = len(c.shown)
     size = 5.2 if count <= 150 else 4.0 if count <= 600 else 2.5
-    for look, members in c.together(group_looks):
+    for look, members in together(group_looks):
         rows = c.shown[np.isin(c.codes[c.shown], members)]
         ax.plot(
             c.drawn_x[rows], c.y[rows], linestyle="none", marker=look.marker, markersize=size,
             color=look.colour, alpha=0.3 if faded else 0.75, markeredgewidth=0.0,
-            zorder=2.2 if look.named else 2.0, gid="points",
+            zorder=2.2 if look.named else 2.0, gid=role("points", members),
             label=str(c.levels[members[0]]) if look.named else "others",
         )  # fmt: skip
     note(ax, c.thinned)
+
+
+def role(name: str, members: Sequence[int]) -> str:
+    """The gid of one group, or of several drawn as one."""
+    return tag(name, members[0]) if len(members) == 1 else name
 
 
 def frame(ax: Axes, c: Clusters, title: str = "") -> Axes:
@@ -68,10 +74,10 @@ def band(ax: Axes, x: Any, lower: Any, upper: Any) -> None:
     ax.fill_between(x, lower, upper, color=BAND, alpha=0.55, linewidth=0.0, zorder=1.5, gid="band")
 
 
-def arrow(ax: Axes, x: float, start: float, end: float, colour: str) -> None:
+def arrow(ax: Axes, x: float, start: float, end: float, colour: str, gid: str) -> None:
     """A vertical arrow from one line to another."""
     ax.annotate(
-        "", xy=(x, end), xytext=(x, start), zorder=4.0, gid="arrow", annotation_clip=False,
+        "", xy=(x, end), xytext=(x, start), zorder=4.0, gid=gid, annotation_clip=False,
         arrowprops={
             "arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0,
             "mutation_scale": 10,
@@ -89,9 +95,16 @@ def write(ax: Axes, x: float, y: float, text: str, colour: str = INK, **how: Any
 
 
 def end_labels(
-    ax: Axes, heights: Sequence[float], texts: Sequence[str], colours: Sequence[str]
+    ax: Axes,
+    heights: Sequence[float],
+    texts: Sequence[str],
+    colours: Sequence[str],
+    codes: Sequence[int] | None = None,
 ) -> None:
-    """Labels right of the axes at given heights (data units), pushed apart where they touch."""
+    """Labels right of the axes at given heights (data units), pushed apart where they touch.
+
+    codes : the numbers of the groups that are named, if they are groups.
+    """
     if not len(heights):
         return
     low, high = ax.get_ylim()
@@ -99,12 +112,13 @@ def end_labels(
     tall = _height_in_points(ax)
     wanted = (np.asarray(heights, dtype=float) - low) / (high - low) * tall
     placed = spread(wanted, FONT * 1.25, 0.0, tall)
-    for at, place, text, colour in zip(wanted, placed, texts, colours, strict=True):
+    gids = ["label"] * len(texts) if codes is None else [tag("label", j) for j in codes]
+    for at, place, text, colour, gid in zip(wanted, placed, texts, colours, gids, strict=True):
         ax.annotate(
             short(text), xy=(1.0, low + at / tall * (high - low)),
             xycoords=("axes fraction", "data"), xytext=(5.0, place - at),
             textcoords="offset points", ha="left", va="center", color=colour, fontsize=SMALL,
-            annotation_clip=False, parse_math=False, gid="label",
+            annotation_clip=False, parse_math=False, gid=gid,
         )  # fmt: skip
 
 
@@ -145,6 +159,7 @@ def name_groups(ax: Axes, c: Clusters, group_looks: Sequence[Look], heights: Any
         [float(heights[j]) for j in named],
         [str(c.levels[j]) for j in named],
         [group_looks[j].text for j in named],
+        named,
     )
     rest = len(group_looks) - len([look for look in group_looks if look.named])
     if rest:

@@ -8,7 +8,8 @@ import numpy as np
 
 from henderson.errors import DesignError, did_you_mean
 from henderson.inference.wald import t_quantile
-from henderson.plots.marks import line
+from henderson.plots.clusters import together
+from henderson.plots.marks import line, role
 from henderson.plots.quantiles import normal_quantiles
 from henderson.plots.residuals import level_size, level_ticks
 from henderson.plots.style import (
@@ -18,9 +19,11 @@ from henderson.plots.style import (
     MUTED,
     REST,
     VERMILION,
+    Look,
     canvas,
     dress,
     short,
+    tag,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def caterpillar(
     order = np.argsort(modes, kind="stable")
     ax = canvas(ax, (4.6, min(max(1.4 + 0.2 * len(modes), 2.4), 6.0)))
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
-    _whiskers(ax, modes[order], reach[order])
+    _whiskers(ax, modes[order], reach[order], order)
     level_ticks(ax, [factor.levels[j] for j in order])
     dress(ax, f"{name} of {factor.name}", factor.name)
     level_size(ax, len(modes))
@@ -53,7 +56,7 @@ def caterpillar(
     return ax
 
 
-def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray) -> None:
+def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray, codes: np.ndarray) -> None:
     at = np.arange(len(modes))
     if len(modes) > MOST_BARS:
         ax.fill_betweenx(
@@ -61,8 +64,11 @@ def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray) -> None:
         )
         line(ax, modes, at, color=BLUE, gid="modes")
         return
-    ax.hlines(at, modes - reach, modes + reach, color=REST, linewidth=1.6, gid="intervals")
-    ax.plot(modes, at, linestyle="none", marker="o", markersize=4.5, color=BLUE, gid="modes")
+    for i, (mode, half, j) in enumerate(zip(modes, reach, codes, strict=True)):
+        ax.plot([mode - half, mode + half], [i, i], color=REST, linewidth=1.6,
+                gid=tag("intervals", j))  # fmt: skip
+        ax.plot(mode, i, linestyle="none", marker="o", markersize=4.5, color=BLUE,
+                gid=tag("modes", j))  # fmt: skip
 
 
 def shrinkage(
@@ -92,17 +98,10 @@ def shrinkage(
 
 def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes) -> Axes:
     order = np.argsort(modes, kind="stable")
-    at = np.arange(len(order))
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order))
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
-    ax.hlines(at, own[order], modes[order], color=REST, linewidth=1.2, zorder=1.5, gid="moves")
-    ax.plot(
-        own[order], at, linestyle="none", marker="o", markersize=4.5, markerfacecolor="none",
-        markeredgecolor=VERMILION, label="own estimate", gid="own",
-    )  # fmt: skip
-    ax.plot(
-        modes[order], at, linestyle="none", marker="o", markersize=4.5, color=BLUE,
-        label="in the model", gid="modes",
-    )  # fmt: skip
+    _moves(ax, np.column_stack([own, place]), np.column_stack([modes, place]))
     level_ticks(ax, [factor.levels[j] for j in order])
     _key_above(ax)
     dress(ax, f"{factor.names[0]} of {factor.name}", factor.name)
@@ -115,20 +114,30 @@ def _shrunk_in_a_plane(
 ) -> Axes:
     for share in (0.5, 0.95):
         ax.plot(*ellipse(cov, share).T, color=MUTED, linewidth=0.9, zorder=1.2, gid="ellipse")
-    for start, end in zip(own, modes, strict=True):
-        if np.isfinite(start).all():
-            ax.plot(*np.stack([start, end]).T, color=REST, linewidth=1.0, zorder=1.5, gid="moves")
-    ax.plot(
-        *own.T, linestyle="none", marker="o", markersize=5, markerfacecolor="none",
-        markeredgecolor=VERMILION, label="own estimate", gid="own",
-    )  # fmt: skip
-    ax.plot(
-        *modes.T, linestyle="none", marker="o", markersize=5, color=BLUE, label="in the model",
-        gid="modes",
-    )  # fmt: skip
+    _moves(ax, own, modes)
     _key_above(ax)
     first, second = (f"{short(factor.names[i])} of {short(factor.name)}" for i in pair)
     return dress(ax, first, second)
+
+
+def _moves(ax: Axes, own: np.ndarray, modes: np.ndarray) -> None:
+    """From where each level's own rows put it (J, 2) to where the model does (J, 2)."""
+    for look, members in together([Look(BLUE, BLUE, "o", False)] * len(own)):
+        for j in members:
+            ends = np.stack([own[j], modes[j]])
+            if np.isfinite(ends).all():
+                ax.plot(*ends.T, color=REST, linewidth=1.0, zorder=1.5, gid=tag("moves", j))
+        first = 0 in members
+        ax.plot(
+            *own[members].T, linestyle="none", marker="o", markersize=4.7, markerfacecolor="none",
+            markeredgecolor=VERMILION, label="own estimate" if first else None,
+            gid=role("own", members),
+        )  # fmt: skip
+        ax.plot(
+            *modes[members].T, linestyle="none", marker=look.marker, markersize=4.7,
+            color=look.colour, label="in the model" if first else None,
+            gid=role("modes", members),
+        )  # fmt: skip
 
 
 def _key_above(ax: Axes) -> None:

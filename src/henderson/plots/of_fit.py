@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from henderson.plots import fitted_lines, modes, quantiles, residuals
+import numpy as np
+
+from henderson.plots import (
+    blocks,
+    curves,
+    effects,
+    fitted_lines,
+    influential,
+    modes,
+    pooling,
+    quantiles,
+    residuals,
+    serial,
+)
+from henderson.plots.checking import checks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from henderson.fit import Fit
+    from henderson.inference.bootstrap import Bootstrap
+    from henderson.inference.means import Means
+    from henderson.inference.profile import Profile
+
+Axes2 = Sequence["Axes"] | np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Plots:
-    """Pictures of a fit. Every method takes `ax=` to draw on and returns it.
+    """Pictures of a fit. Methods take `ax=` or `axes=` and return what they drew on.
 
     Parameters
     ----------
@@ -67,3 +87,94 @@ class Plots:
     ) -> Axes:
         """Normal quantile plot of the conditional modes of one random effect."""
         return modes.random_quantiles(self.fit, group, effect, ax)
+
+    # -- what was estimated ------------------------------------------------------------------
+
+    def coefficients(
+        self, names: Sequence[str] | None = None, level: float = 0.95, ax: Axes | None = None
+    ) -> Axes:
+        """Fixed effects with their intervals, one below the other."""
+        return effects.coefficients(self.fit, names, level, ax)
+
+    def means(
+        self, specs: str | Sequence[str] | Means, ax: Axes | None = None, **options: Any
+    ) -> Axes:
+        """Marginal means with intervals: of `fit.emmeans(specs, **options)`, or as given."""
+        found = self.fit.emmeans(specs, **options) if isinstance(specs, str | Sequence) else specs
+        return effects.means(found, ax)
+
+    def pooling(
+        self,
+        x: str | None = None,
+        group: str | None = None,
+        levels: Sequence[Any] | None = None,
+        axes: Axes2 = None,
+    ) -> list[Axes]:
+        """No, partial and complete pooling: three lines through the rows of some levels."""
+        return pooling.pooling(self.fit, x, group, levels, axes)
+
+    def profile(
+        self,
+        which: str | Iterable[str] | Profile | None = None,
+        level: float = 0.95,
+        axes: Axes2 = None,
+    ) -> list[Axes]:
+        """Profile zeta: of `fit.profile(which)`, or as given."""
+        known = which is None or isinstance(which, str | Iterable)
+        found = self.fit.profile(which) if known else which  # type: ignore[arg-type]
+        return curves.zeta(found, level, axes)  # type: ignore[arg-type]
+
+    def bootstrap(
+        self,
+        result: Bootstrap,
+        which: str | Iterable[str] | None = None,
+        level: float = 0.95,
+        axes: Axes2 = None,
+    ) -> list[Axes]:
+        """Densities of bootstrap estimates, `fit.bootstrap(...)`, with percentile intervals."""
+        return curves.densities(result, which, level, axes)
+
+    # -- whether to believe it ---------------------------------------------------------------
+
+    def influence(
+        self,
+        by: Any = None,
+        measure: str = "cooks_distance",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """What moves the fit: of `fit.influence(by)`, or an influence as given."""
+        from henderson.diagnostics.influence import Influence
+
+        found = by if isinstance(by, Influence) else self.fit.influence(by)
+        return influential.influential(found, measure, ax)
+
+    def acf(
+        self,
+        by: Any = None,
+        kind: str = "normalized",
+        max_lag: int | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Autocorrelation of the residuals by lag within groups."""
+        return serial.autocorrelation(self.fit, by, kind, max_lag, ax)
+
+    def variogram(
+        self,
+        position: Any = None,
+        by: Any = None,
+        kind: str = "pearson",
+        bins: int = 15,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Semivariance of the residuals by distance within groups."""
+        return serial.variogram(self.fit, position, by, kind, bins, ax)
+
+    def checks(self, axes: Axes2 = None) -> list[Axes]:
+        """The assumptions in one figure of six panels; `fit.check()` has the verdicts in words."""
+        return checks(self.fit, axes, self.max_points)
+
+    # -- how it is made ----------------------------------------------------------------------
+
+    def matrices(self, rows: Any = None, axes: Axes2 = None) -> list[Axes]:
+        """The blocks of Z, V and L for some rows: a level, a slice, positions, a mask."""
+        return blocks.matrices(self.fit, rows, axes)

@@ -10,7 +10,7 @@ import numpy as np
 from henderson.plots.clusters import Clusters
 from henderson.plots.marks import arrow, frame, line, name_groups, points, write
 from henderson.plots.pictures import DASHED, drawn, fit_of, predicted
-from henderson.plots.style import BAND, MUTED, Look, canvas, digits, short, signed
+from henderson.plots.style import BAND, MUTED, Look, canvas, digits, short, signed, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +76,9 @@ def _parallel(ax: Axes, c: Clusters, fit: Fit, looks: Sequence[Look], left: floa
         base = float(predicted(fit, c, c.range[0], c.levels[j])[0])
         ends = np.array([left, c.range[1], low, high])
         a, end, y_low, y_high = base + slope * (ends - c.range[0])
-        line(ax, [left, c.range[1]], [a, end], looks[j], linewidth=0.7, alpha=0.8, gid="extension")
-        line(ax, [low, high], [y_low, y_high], looks[j], gid="group-line")
+        line(ax, [left, c.range[1]], [a, end], looks[j], linewidth=0.7, alpha=0.8,
+             gid=tag("extension", j))  # fmt: skip
+        line(ax, [low, high], [y_low, y_high], looks[j], gid=tag("group-line", j))
         heights[j] = end
     return heights
 
@@ -104,10 +105,10 @@ def _arrows(
         here = start + rise
         end = float(predicted(fit, c, c.range[0], c.levels[j])[0]) + shift + rise
         if abs(end - here) > 0:
-            arrow(ax, x + i * step, here, end, looks[j].colour)
+            arrow(ax, x + i * step, here, end, looks[j].colour, tag("arrow", j))
         write(
             ax, x + i * step, end, f" {signed(end - here)} ", looks[j].text, ha="center",
-            va="bottom" if end >= here else "top", gid="arrow-value",
+            va="bottom" if end >= here else "top", gid=tag("arrow-value", j),
         )  # fmt: skip
 
 

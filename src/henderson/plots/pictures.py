@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from henderson.plots.clusters import Clusters
+from henderson.plots.clusters import Clusters, together
 from henderson.plots.fitted_lines import MOST_LINES, mean_interval
 from henderson.plots.marks import (
     band,
@@ -17,6 +17,7 @@ from henderson.plots.marks import (
     line,
     name_groups,
     points,
+    role,
     write,
 )
 from henderson.plots.residuals import level_size, level_ticks
@@ -34,6 +35,7 @@ from henderson.plots.style import (
     panels,
     short,
     signed,
+    tag,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def _joined_means(ax: Axes, c: Clusters) -> None:
         rows = c.codes == j
         at = np.unique(c.x[rows])
         means = [c.y[rows & (c.x == v)].mean() for v in at]
-        line(ax, at, means, c.looks[j], marker=c.looks[j].marker, markersize=4, gid="means")
+        line(ax, at, means, c.looks[j], marker=c.looks[j].marker, markersize=4, gid=tag("means", j))
 
 
 def drawn(c: Clusters, group_looks: Sequence[Look]) -> list[int]:
@@ -151,7 +153,7 @@ def full_fixed(c: Clusters, result: Approaches, ax: Axes | None = None) -> Axes:
             ends = np.array(c.span(j))
             middle = float(predicted(fit, c, c.span(j), c.levels[j]).mean())
             line(ax, ends, middle + slope * (ends - ends.mean()), look, linestyle=DASHED,
-                 linewidth=1.2, gid="reference", solid_capstyle="butt")  # fmt: skip
+                 linewidth=1.2, gid=tag("reference", j), solid_capstyle="butt")  # fmt: skip
     what = "effect in" if c.is_factor else "slope of"
     frame(ax, c, f"dashed: the {what} {short(reference)}, {signed(slope)}")
     name_groups(ax, c, looks, heights)
@@ -181,7 +183,7 @@ def _own_fits(ax: Axes, c: Clusters, fit: Fit, looks: Sequence[Look]) -> np.ndar
         ends = np.unique(c.span(j))
         values = predicted(fit, c, ends, c.levels[j])
         marker = looks[j].marker if c.is_factor else None
-        line(ax, ends, values, looks[j], marker=marker, markersize=4, gid="group-line")
+        line(ax, ends, values, looks[j], marker=marker, markersize=4, gid=tag("group-line", j))
         heights[j] = values[-1]
     return heights
 
@@ -212,13 +214,13 @@ def aggregation(
 
 
 def _means(ax: Axes, c: Clusters, x: np.ndarray, y: np.ndarray) -> None:
-    for look, members in c.together(c.looks):
+    for look, members in together(c.looks):
         at = np.asarray(members)
         at = at if look.named else at[evenly(y[at], MOST_MEANS)]
         ax.plot(
             x[at], y[at], linestyle="none", marker=look.marker,
             markersize=9.5 if look.named else 6.0, color=look.colour, markeredgecolor=PAPER,
-            zorder=4.0 + look.named, gid="mean",
+            zorder=4.0 + look.named, gid=role("mean", members),
         )  # fmt: skip
 
 
@@ -258,7 +260,7 @@ def _own_lines(ax: Axes, c: Clusters, result: Approaches, looks: Sequence[Look])
         if j in wanted:
             ends = np.array(c.span(j))
             values = g.intercept + g.slope * ends
-            line(ax, ends, values, looks[j], gid="group-line")
+            line(ax, ends, values, looks[j], gid=tag("group-line", j))
             heights[j] = values[-1]
     return heights
 
@@ -274,7 +276,9 @@ def _slope_bars(ax: Axes, c: Clusters, result: Approaches) -> None:
     place = {level: j for j, level in enumerate(c.levels)}
     colours = [c.looks[place[g.level]].colour for g in level1]
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=3.0)
-    ax.barh(at, slopes, height=0.62, color=colours, alpha=0.85, zorder=2.0, gid="slopes")
+    bars = ax.barh(at, slopes, height=0.62, color=colours, alpha=0.85, zorder=2.0)
+    for g, bar in zip(level1, bars, strict=True):
+        bar.set_gid(tag("slopes", place[g.level]))
     errors = np.array([g.se for g in level1])
     ax.errorbar(
         slopes, at, xerr=np.where(np.isfinite(errors), errors, 0.0), linestyle="none", color=INK,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from henderson.plots.marks import density, line
+from henderson.plots.clusters import together
+from henderson.plots.marks import density, line, role
 from henderson.plots.style import (
     BAND,
     BLUE,
@@ -24,6 +25,7 @@ from henderson.plots.style import (
     note,
     panels,
     short,
+    tag,
 )
 
 if TYPE_CHECKING:
@@ -82,11 +84,9 @@ def residuals_against_fitted(
     if codes is None or group_looks is None:
         _dots(ax, fitted[shown], resid[shown], Look(BLUE, BLUE, "o", True))
     else:
-        rest = np.array([not look.named for look in group_looks])[codes[shown]]
-        _dots(ax, fitted[shown[rest]], resid[shown[rest]], Look(REST, REST, "o", False))
-        for j in (j for j, look in enumerate(group_looks) if look.named):
-            rows = shown[codes[shown] == j]
-            _dots(ax, fitted[rows], resid[rows], group_looks[j])
+        for look, members in together(group_looks):
+            rows = shown[np.isin(codes[shown], members)]
+            _dots(ax, fitted[rows], resid[rows], look, role("points", members))
     if len(np.unique(fitted)) > 8:
         line(ax, *running_mean(fitted, resid), color=INK, linewidth=1.4, gid="trend")
     note(ax, f"{len(shown):,} of {len(resid):,} rows drawn" if len(shown) < len(resid) else "")
@@ -138,8 +138,8 @@ def residuals_by_group(
     chosen = np.sort(evenly(means, MOST_BOXES))
     parts = [resid[codes == j] for j in chosen]
     if len(levels) <= MOST_DENSITIES and min(map(len, parts)) >= 5:
-        for part, level, look in zip(parts, levels, colours, strict=True):
-            line(ax, *density(part), look, label=short(level))
+        for j, (part, level) in enumerate(zip(parts, levels, strict=True)):
+            line(ax, *density(part), colours[j], label=short(level), gid=tag("density", j))
         ax.set_ylim(0.0, 1.22 * ax.get_ylim()[1])
         ax.set_yticks([])
         _key(ax)
@@ -209,11 +209,11 @@ def thin(n: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
-def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, look: Look) -> None:
+def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, look: Look, gid: str = "points") -> None:
     size = 4.6 if len(x) <= 200 else 3.2
     ax.plot(
         x, y, linestyle="none", marker=look.marker, markersize=size, color=look.colour,
-        alpha=0.7, markeredgewidth=0.0, zorder=2.0, gid="points",
+        alpha=0.7, markeredgewidth=0.0, zorder=2.0, gid=gid,
     )  # fmt: skip
 
 

@@ -93,6 +93,14 @@ def _look(i: int) -> Look:
     return Look(PALETTE[i], TEXT_SHADE[PALETTE[i]], MARKERS[i], True)
 
 
+def tag(role: str, code: int) -> str:
+    """The gid of what is drawn for one group: its role, and the group's number.
+
+    A page that shows several pictures finds by it what belongs together.
+    """
+    return f"{role}--{code}"
+
+
 def evenly(values: np.ndarray, most: int) -> np.ndarray:
     """Numbers of at most `most` of the values, in ascending order of value, evenly chosen."""
     order = np.argsort(values, kind="stable")
@@ -121,6 +129,23 @@ def panels(
     if len(given) != count:
         raise ValueError(f"This picture needs {count} axes, not {len(given)}.")
     return given
+
+
+def lattice(
+    axes: Sequence[Axes] | np.ndarray | None, count: int, size: tuple[float, float], wide: int = 3
+) -> list[Axes]:
+    """So many axes: the caller's, or new ones in rows of `wide`, each of `size` inches."""
+    if axes is not None or count <= wide:
+        return panels(axes, count, size)
+    import matplotlib.pyplot as plt
+
+    rows = -(-count // wide)
+    figure, made = plt.subplots(rows, wide, figsize=(size[0] * wide, size[1] * rows), squeeze=False)
+    arrange(figure)
+    every = list(made.ravel())
+    for empty in every[count:]:
+        empty.remove()
+    return every[:count]
 
 
 def arrange(figure: Figure) -> None:

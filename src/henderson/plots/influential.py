@@ -1,0 +1,69 @@
+"""What moves the fit: a stem per row or level, the largest named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from henderson.errors import DesignError, did_you_mean
+from henderson.plots.marks import write
+from henderson.plots.style import BLUE, MUTED, TEXT_SHADE, VERMILION, canvas, dress, short, tag
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from henderson.diagnostics.influence import Influence
+
+NAMED = 3
+# More stems than this are drawn as one artist.
+MOST_APART = 400
+WORDS = {"cooks_distance": "Cook's distance", "covratio": "COVRATIO", "leverage": "leverage"}
+
+
+def influential(result: Influence, measure: str = "cooks_distance", ax: Axes | None = None) -> Axes:
+    """One measure of influence by row or level, in order; the three farthest out are named.
+
+    Parameters
+    ----------
+    measure : a column of `result.to_frame()`: "cooks_distance", "leverage", "covratio",
+        "llf_change", "dfbetas_..."; stems stand on 1 for covratio, on 0 for the others.
+
+    Raises
+    ------
+    DesignError : there is no such measure.
+    """
+    table = result.to_frame()
+    if measure not in table.columns:
+        raise DesignError(
+            f"There is no measure '{measure}': {did_you_mean(measure, table.columns)}"
+        )
+    values = table[measure].to_numpy(dtype=float)
+    base = 1.0 if measure == "covratio" else 0.0
+    ax = canvas(ax, (5.4, 3.3))
+    ax.axhline(base, color=MUTED, linewidth=0.9, zorder=1.0)
+    far = np.argsort(-np.nan_to_num(np.abs(values - base)), kind="stable")[:NAMED]
+    _stems(ax, values, base, {int(j) for j in far})
+    for j in (j for j in far if np.isfinite(values[j]) and values[j] != base):
+        above = values[j] >= base
+        write(ax, float(j), float(values[j]), f"{short(table.index[j], 12)}", TEXT_SHADE[VERMILION],
+              ha="center", va="bottom" if above else "top", gid=tag("name", int(j)))  # fmt: skip
+    ax.margins(x=0.03, y=0.12)
+    ax.set_xticks([])
+    what = f"{result.by}, in order" if result.by != "row" else "row"
+    return dress(ax, what, WORDS.get(measure, measure.replace("_", " ")))
+
+
+def _stems(ax: Axes, values: np.ndarray, base: float, far: set[int]) -> None:
+    count = len(values)
+    if count > MOST_APART:
+        at = np.arange(count)
+        ax.vlines(at, base, values, color=BLUE, linewidth=0.6, gid="stems")
+        ax.plot(at, values, linestyle="none", marker=".", markersize=2, color=BLUE, gid="values")
+        return
+    for j in np.flatnonzero(np.isfinite(values)):
+        colour = VERMILION if int(j) in far else BLUE
+        ax.plot([j, j], [base, values[j]], color=colour, linewidth=1.6 if count < 80 else 0.8,
+                gid=tag("stems", int(j)))  # fmt: skip
+        ax.plot(j, values[j], linestyle="none", marker="o", markersize=5 if count < 80 else 3,
+                color=colour, gid=tag("values", int(j)))  # fmt: skip
