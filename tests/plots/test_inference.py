@@ -61,7 +61,7 @@ def test_coefficients_can_be_chosen() -> None:
     assert [t.get_text() for t in ax.get_yticklabels()] == ["litter_size", "Intercept"]
     ends = drawn(ax, "interval")[:, 0].reshape(-1, 2)
     assert np.array_equal(ends, fit.conf_int(0.5).loc[["litter_size", "Intercept"]])
-    with pytest.raises(hd.DesignError, match="no coefficient 'litter'.*'litter_size'"):
+    with pytest.raises(hd.DesignError, match=r"no coefficient 'litter'.*'litter_size'"):
         fit.plot.coefficients(["litter"])
 
 
@@ -180,7 +180,7 @@ def test_bootstrap_densities_integrate_to_one_and_shade_the_interval() -> None:
     step = x[1] - x[0]
     assert low <= shaded.min() <= low + step
     assert high - step <= shaded.max() <= high
-    with pytest.raises(hd.DesignError, match="no parameter 'sigmas'.*'sigma'"):
+    with pytest.raises(hd.DesignError, match=r"no parameter 'sigmas'.*'sigma'"):
         fit.plot.bootstrap(result, "sigmas")
 
 

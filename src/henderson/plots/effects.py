@@ -54,7 +54,7 @@ def coefficients(
     """
     chosen = _names(fit, names)
     ends = fit.conf_int(level).loc[chosen]
-    ax = canvas(ax, (5.4, min(max(1.2 + 0.32 * len(chosen), 2.2), 9.0)))
+    ax = canvas(ax, (6.4, min(max(1.2 + 0.32 * len(chosen), 2.2), 9.0)))
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
     for i, name in enumerate(chosen):
         low, high = ends.loc[name, ["lower", "upper"]]
@@ -112,9 +112,7 @@ def means(result: Means, ax: Axes | None = None) -> Axes:
         raise DataError("None of these means can be estimated from the data.")
     ax = canvas(ax)
     along, series = _axes_of(result)
-    numeric = (
-        bool(along) and pd.api.types.is_float_dtype(frame[along]) and frame[along].nunique() > 2
-    )
+    numeric = _is_line(frame, along)
     at, labels = _positions(frame, along, numeric)
     groups = [*frame.groupby(series, sort=False, observed=True)] if series else [((), frame)]
     colours = looks(np.array([g[result.estimate].mean() for _, g in groups]))
@@ -134,6 +132,11 @@ def means(result: Means, ax: Axes | None = None) -> Axes:
         end_labels(ax, [ends[i] for i in named], [words[i] for i in named],
                    [colours[i].text for i in named])  # fmt: skip
     return ax
+
+
+def _is_line(frame: pd.DataFrame, along: str) -> bool:
+    """A covariate at three values and more."""
+    return bool(along) and pd.api.types.is_float_dtype(frame[along]) and frame[along].nunique() > 2
 
 
 def _axes_of(result: Means) -> tuple[str, list[str]]:

@@ -104,7 +104,7 @@ def _predictor(data: pd.DataFrame, predictors: list[str], x: str | None) -> str:
         if x not in predictors:
             raise DesignError(f"'{x}' is no predictor of this model: {did_you_mean(x, predictors)}")
         return x
-    numeric = [c for c in predictors if not _is_factor(data[c])]
+    numeric = [c for c in predictors if not is_factor_column(data[c])]
     return next(iter(numeric + predictors), "")
 
 
@@ -113,7 +113,7 @@ def _grouping(
 ) -> tuple[np.ndarray, tuple[Any, ...], str]:
     factors = {f.name: (f.codes, tuple(f.levels)) for f in fit.design.random}
     for c in predictors:
-        if c != x and c not in factors and _is_factor(data[c]):
+        if c != x and c not in factors and is_factor_column(data[c]):
             found = factorize(data[c])
             factors[c] = (found.codes, tuple(found.levels))
     if group is not None and group not in factors:
@@ -127,18 +127,18 @@ def _values(data: pd.DataFrame, x: str, codes: np.ndarray) -> tuple[np.ndarray, 
     """x as numbers, and its levels if it is a factor; without a predictor every row is at 0."""
     if not x:
         return np.zeros(len(codes)), ()
-    if _is_factor(data[x]):
+    if is_factor_column(data[x]):
         found = factorize(data[x])
         return found.codes.astype(float), tuple(found.levels)
     return data[x].to_numpy(dtype=float), ()
 
 
-def _is_factor(column: pd.Series) -> bool:
+def is_factor_column(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
 
 
 def _typical(column: pd.Series) -> Any:
-    return column.value_counts(sort=True).index[0] if _is_factor(column) else column.mean()
+    return column.value_counts(sort=True).index[0] if is_factor_column(column) else column.mean()
 
 
 def fitted_lines(

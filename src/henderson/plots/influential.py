@@ -42,9 +42,9 @@ def influential(result: Influence, measure: str = "cooks_distance", ax: Axes | N
     base = 1.0 if measure == "covratio" else 0.0
     ax = canvas(ax, (5.4, 3.3))
     ax.axhline(base, color=MUTED, linewidth=0.9, zorder=1.0)
-    far = np.argsort(-np.nan_to_num(np.abs(values - base)), kind="stable")[:NAMED]
+    far = farthest(np.abs(values - base))
     _stems(ax, values, base, {int(j) for j in far})
-    for j in (j for j in far if np.isfinite(values[j]) and values[j] != base):
+    for j in far:
         above = values[j] >= base
         write(ax, float(j), float(values[j]), f"{short(table.index[j], 12)}", TEXT_SHADE[VERMILION],
               ha="center", va="bottom" if above else "top", gid=tag("name", int(j)))  # fmt: skip
@@ -52,6 +52,14 @@ def influential(result: Influence, measure: str = "cooks_distance", ax: Axes | N
     ax.set_xticks([])
     what = f"{result.by}, in order" if result.by != "row" else "row"
     return dress(ax, what, WORDS.get(measure, measure.replace("_", " ")))
+
+
+def farthest(size: np.ndarray) -> np.ndarray:
+    """The three of the sizes (J,) that are larger than all others; fewer where some are tied."""
+    known = np.nan_to_num(size)
+    order = np.argsort(-known, kind="stable")
+    rest = known[order[NAMED]] if len(order) > NAMED else 0.0
+    return np.array([j for j in order[:NAMED] if known[j] > rest * (1.0 + 1e-6)], dtype=int)
 
 
 def _stems(ax: Axes, values: np.ndarray, base: float, far: set[int]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson.errors import DesignError, did_you_mean
-from henderson.plots.fitted_lines import View, view
+from henderson.plots.fitted_lines import View, is_factor_column, view
 from henderson.plots.marks import line
 from henderson.plots.modes import choose, own_estimates
 from henderson.plots.style import (
@@ -26,6 +26,7 @@ from henderson.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from henderson.design import RandomFactor
     from henderson.fit import Fit
 
 SHOWN = 6
@@ -51,6 +52,7 @@ def pooling(
 
     Parameters
     ----------
+    x : along the axis; the first predictor that varies within levels if none is named.
     levels : which; six, evenly chosen by the levels' means, if none are named.
 
     Raises
@@ -58,7 +60,7 @@ def pooling(
     DesignError : no random effects, or an unknown column, grouping factor or level.
     """
     factor, _ = choose(fit, group, None)
-    v = view(fit, x, factor.name)
+    v = view(fit, _varying(fit, factor) if x is None else x, factor.name)
     chosen = _levels(v, levels)
     drawn = lattice(axes, len(chosen), PANEL)
     lines = _Lines(fit, v, own_estimates(fit, factor))
@@ -71,6 +73,17 @@ def pooling(
         labelcolor=INK, handlelength=1.8, borderaxespad=0.1,
     )  # fmt: skip
     return drawn
+
+
+def _varying(fit: Fit, factor: RandomFactor) -> str | None:
+    """The predictor to draw: one that varies within levels, rather a numeric one."""
+    data = fit.design.frame.data
+    inside = [
+        c
+        for c in fit.design.fixed.spec.columns
+        if c in data and (data.groupby(factor.codes)[c].nunique() > 1).any()
+    ]
+    return next(iter(sorted(inside, key=lambda c: is_factor_column(data[c]))), None)
 
 
 def _levels(v: View, levels: Sequence[Any] | None) -> list[int]:

@@ -21,6 +21,7 @@ def autocorrelation(
     ax: Axes | None = None,
 ) -> Axes:
     """Autocorrelation of the residuals by lag; the band holds 95 % of those of white noise."""
+
     table = fit.acf(by, kind, max_lag)
     table = table[(table["lag"] > 0) & (table["n_pairs"] > 0)]
     ax = canvas(ax)
@@ -36,7 +37,7 @@ def autocorrelation(
     reach = 1.15 * max(0.35, abs(value).max(initial=0.0), table["upper"].max())
     ax.set_ylim(-min(reach, 1.05), min(reach, 1.05))
     ax.locator_params(axis="x", integer=True)
-    return dress(ax, "lag", f"autocorrelation, {kind} residuals")
+    return dress(ax, "lag", f"ACF of {kind} residuals")
 
 
 def variogram(
