@@ -19,6 +19,10 @@ from henderson.formula.structures import CorrelationLike, VarianceLike, residual
 
 Method = Literal["REML", "ML"]
 MOST_ITERATIONS = 100
+# A residual variance below this share of the response's prompts a look at whether there is any;
+# a residual below EXACT times the response is rounding.
+SUSPICIOUS = 1e-8
+EXACT = 1e-12
 
 
 def lmm(
@@ -135,7 +139,32 @@ def fit_design(design: Design, method: Method, start: np.ndarray | None = None) 
 
 def _once(design: Design, reml: bool, start: np.ndarray | None = None) -> Fit:
     residual = None if design.residual is None else residual_model(design.residual)
-    return Fit(design=design, optimum=optimise(problem(design), reml, start, residual))
+    optimum = optimise(problem(design), reml, start, residual)
+    if design.random and optimum.factorisation.s2(reml) < SUSPICIOUS:
+        _refuse_exact(design)
+    return Fit(design=design, optimum=optimum)
+
+
+def _refuse_exact(design: Design) -> None:
+    """Raise where fixed and random effects reproduce the response, as the likelihood has no bound.
+
+    Raises
+    ------
+    FitError : no residual is left; the message names the grouping factors.
+    """
+    from scipy.sparse import csr_array, hstack
+    from scipy.sparse.linalg import lsmr
+
+    y = design.y if design.offset is None else design.y - design.offset
+    columns = hstack([csr_array(design.X), design.Z]) if design.p else design.Z
+    left = lsmr(columns, y, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=4 * columns.shape[1])[3]
+    if left <= EXACT * np.linalg.norm(y):
+        groups = ", ".join(f.name for f in design.random)
+        raise FitError(
+            f"The fixed effects and the effects of {groups} explain the response exactly: no "
+            "residual is left to estimate a variance from. Take out random effects, or see "
+            "whether the response was computed from the groups."
+        )
 
 
 def _iterated(design: Design, reml: bool) -> Fit:

@@ -25,11 +25,13 @@ def _rows_dropped(design: Design) -> list[Note]:
     if not frame.n_dropped:
         return []
     where = ", ".join(f"{count} in {name}" for name, count in frame.missing.items() if count)
+    one = frame.n_dropped == 1
     return [
         Note(
             "missing",
-            f"{frame.n_dropped} rows with missing values were left out ({where}).",
-            "Impute them first if they are not missing at random.",
+            f"{frame.n_dropped} row{'' if one else 's'} with missing values "
+            f"{'was' if one else 'were'} left out ({where}).",
+            f"Impute {'it' if one else 'them'} first if not missing at random.",
         )
     ]
 
@@ -131,7 +133,7 @@ def _simpler(slot: TermSlot) -> str:
         return f"Drop a column of {slot.term.text}, or give it fewer parameters."
     lhs = re.sub(r"^\s*1\s*\+\s*", "", slot.term.lhs)
     drop = "slope" if len(others) == 1 else "slopes"
-    group = slot.term.group_name
+    group = slot.term.group_text
     return f"Drop the {drop}, (1 | {group}), or decorrelate, ({lhs} || {group})."
 
 

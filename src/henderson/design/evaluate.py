@@ -167,6 +167,13 @@ def _formula(text: str) -> Any:
         return formulaic.Formula(text)
     except formulaic.errors.FormulaicError as error:
         raise FormulaError(f"Cannot read '{text}': {_plainly(error)}") from error
+    except SyntaxError as error:
+        # formulaic writes the argument of a function as Python, `if` in backticks too.
+        raise FormulaError(
+            f"Cannot read '{text}': what stands inside a function must be a Python expression, "
+            "in which names such as 'if' or 'class' have a meaning of their own: rename such a "
+            "column, or write Q('if')."
+        ) from error
 
 
 def _formulaic(

@@ -168,7 +168,7 @@ def _fit_term(term: RandomTerm, columns: Columns, context: Mapping[str, Any]) ->
     else:
         one = _Fitted(*fit_spec(term.lhs, columns, context, "C"))
     if not one.spec.names:
-        raise DesignError(f"{term.text} has no columns: write (1 | {term.group_name}).")
+        raise DesignError(f"{term.text} has no columns: write (1 | {term.group_text}).")
     if by is None:
         return one
     spec, z = split(one.spec, one.z, by, columns)
@@ -181,7 +181,7 @@ def _fit_positions(term: RandomTerm, columns: Columns, context: Mapping[str, Any
     if not texts or (len(texts) > 1 and kind != "coordinates"):
         takes = "positions, as in (0 + x + y" if kind == "coordinates" else "one position, (0 + t"
         raise DesignError(
-            f"{term.text}: left of the bar {term.structure} takes {takes} | {term.group_name})."
+            f"{term.text}: left of the bar {term.structure} takes {takes} | {term.group_text})."
         )
     spec, z, at = fit_positions(texts, kind, columns, context)
     if len(at) > MOST_POSITIONS:

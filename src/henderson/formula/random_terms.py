@@ -39,6 +39,11 @@ class RandomTerm:
         """Name of the grouping factor: its columns joined by ":"."""
         return ":".join(self.group)
 
+    @property
+    def group_text(self) -> str:
+        """The grouping factor as a formula writes it, odd names in backticks."""
+        return _group_text(self.group)
+
 
 @dataclass(frozen=True)
 class _Call:
@@ -209,6 +214,9 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _write(call: _Call, lhs: str, group: tuple[str, ...]) -> str:
-    columns = ":".join(c if _WORD.fullmatch(c) else f"`{c}`" for c in group)
     options = "".join(f", {name}={value}" for name, value in call.options)
-    return f"{call.name}({lhs} {call.bar} {columns}{options})"
+    return f"{call.name}({lhs} {call.bar} {_group_text(group)}{options})"
+
+
+def _group_text(group: tuple[str, ...]) -> str:
+    return ":".join(c if _WORD.fullmatch(c) else f"`{c}`" for c in group)

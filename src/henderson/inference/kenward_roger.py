@@ -19,6 +19,11 @@ from henderson.engine.derivatives import SecondOrder, information, second_order
 from henderson.engine.optimise import Evaluated, Optimum
 from henderson.engine.problem import Term
 
+# Below this a difference of numbers near one has lost half of its digits.
+VANISHING = 1e-8
+# Denominator df closer than this to two leave the scale of F undetermined; so has pbkrtest.
+NEAR_TWO = 1e-2
+
 
 @dataclass(frozen=True)
 class KenwardRoger:
@@ -46,18 +51,25 @@ class KenwardRoger:
 
 
 def _match_moments(q: int, a1: float, a2: float) -> tuple[float, float]:
-    """df and scale from A1, A2: Kenward & Roger (1997), section 3."""
+    """df and scale from A1, A2: Kenward & Roger (1997), section 3.
+
+    One row has A1 = A2, and the formulas reduce to df = 2 / A2. The moments of an F with two
+    denominator df are infinite: where the df approach two, the ratio of two factors that vanish
+    together is one, and so is the scale.
+    """
     if a2 <= 0.0:
         return np.inf, 1.0
+    if q == 1:
+        return 2.0 / a2, 1.0
     b = (a1 + 6.0 * a2) / (2.0 * q)
     g = ((q + 1.0) * a1 - (q + 4.0) * a2) / ((q + 2.0) * a2)
     bottom = 3.0 * q + 2.0 * (1.0 - g)
     c1, c2, c3 = g / bottom, (q - g) / bottom, (q + 2.0 - g) / bottom
-    mean = 1.0 / (1.0 - a2 / q)
-    variance = 2.0 / q * (1.0 + c1 * b) / ((1.0 - c2 * b) ** 2 * (1.0 - c3 * b))
-    rho = variance / (2.0 * mean**2)
-    df = 4.0 + (q + 2.0) / (q * rho - 1.0)
-    return df, (1.0 if q == 1 else df / (mean * (df - 2.0)))
+    of_mean, of_variance, last = 1.0 - a2 / q, 1.0 - c2 * b, 1.0 - c3 * b
+    vanish = max(abs(of_mean), abs(of_variance)) < VANISHING
+    ratio = 1.0 if vanish else of_mean / of_variance
+    df = 4.0 + (q + 2.0) * last / (ratio**2 * (1.0 + c1 * b) - last)
+    return df, (1.0 if abs(df - 2.0) < NEAR_TWO else df * of_mean / (df - 2.0))
 
 
 def kenward_roger(optimum: Optimum) -> KenwardRoger:
