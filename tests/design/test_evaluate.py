@@ -129,6 +129,7 @@ def test_new_rows_get_the_columns_of_the_fit(text):
         ("x.nope()", DesignError, "nope"),
         ("x + 3", FormulaError, "Numeric literals"),
         ("x::", FormulaError, "Cannot read"),
+        ("I(`if`**2)", FormulaError, "inside a function"),
         ("poly(x) poly(x)", FormulaError, "Missing operator"),
     ],
 )
