@@ -2,12 +2,14 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "cpp/crossed.hpp"
 #include "cpp/factor_levels.hpp"
 #include "cpp/fit.hpp"
-#include "cpp/linked.hpp"
+#include "cpp/iterative_module.hpp"
 #include "cpp/many.hpp"
 #include "cpp/rows.hpp"
 
@@ -180,7 +182,7 @@ struct Loaded {
 
     Loaded(const Products& data, Index n, double log_weights, bool reml,
            const std::vector<TermIn>& terms)
-        : model(n, data.levels(), data.size(), data.p(), reml, log_weights,
+        : model(n, data.levels(), {data.size()}, data.p(), reml, log_weights,
                 terms_of(terms, data.size())),
           shared(pack_shared(model, data.root.data(), data.dense.data())),
           y(pack_response(model, data.dense.data())),
@@ -258,7 +260,7 @@ nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, 
          "y, x, z and codes differ in their numbers of rows");
     need(!root_weights || root_weights->shape(0) == n, "weights differ in length from y");
     need(contrasts.shape(1) == p, "contrasts need one column per fixed effect");
-    const Model model(static_cast<Index>(n), n_levels, static_cast<int>(k), static_cast<int>(p),
+    const Model model(static_cast<Index>(n), n_levels, {static_cast<int>(k)}, static_cast<int>(p),
                       reml, log_weights, terms_of(terms, static_cast<int>(k)));
     check_start(start, model);
     const int rows = static_cast<int>(contrasts.shape(0));
@@ -301,33 +303,102 @@ nb::dict many(In2 y, In2 x, In2 z, nb::ndarray<const std::int64_t, nb::ndim<1>, 
 using Indices = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-Linked linked_of(const Indices& pointers, const Indices& columns, const Values& values,
-                 std::size_t size, std::size_t m) {
+Links links_of(const Indices& pointers, const Indices& columns, const Values& values,
+               std::size_t size, std::size_t m) {
     need(size > 0 && (pointers.size() - 1) % size == 0, "rows are not whole levels");
     need(columns.size() == values.size(), "columns and values differ in length");
-    return {pointers.data(), columns.data(), values.data(), (pointers.size() - 1) / size, size, m};
+    return Links(pointers.data(), columns.data(), values.data(), (pointers.size() - 1) / size, size,
+                 m);
 }
 
 Out weighted_gram_of(Indices pointers, Indices columns, Values values, In3 blocks, std::size_t m) {
-    const Linked l = linked_of(pointers, columns, values, blocks.shape(1), m);
-    need(blocks.shape(0) == l.levels, "one block per level");
+    need(blocks.shape(0) * blocks.shape(1) + 1 == pointers.size(), "one block per level");
     NewArray out{m, m};
     {
         nb::gil_scoped_release release;
-        weighted_gram(l, blocks.data(), out.data);
+        const Links l = links_of(pointers, columns, values, blocks.shape(1), m);
+        std::fill(out.data, out.data + m * m, 0.0);
+        add_gram(l, blocks.data(), out.data);
+        mirror_lower(out.data, m);
     }
     return out.array;
 }
 
 Out level_quadratic_of(Indices pointers, Indices columns, Values values, Square t,
                        std::size_t size) {
-    const Linked l = linked_of(pointers, columns, values, size, t.shape(0));
-    NewArray out{l.levels, size, size};
+    const std::size_t levels = (pointers.size() - 1) / size;
+    NewArray out{levels, size, size};
     {
         nb::gil_scoped_release release;
-        level_quadratic(l, t.data(), out.data);
+        const Links l = links_of(pointers, columns, values, size, t.shape(0));
+        quadratic_of_levels(l, t.data(), out.data);
     }
     return out.array;
+}
+
+void mirror(nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu> a) {
+    need(a.shape(0) == a.shape(1), "not a square matrix");
+    nb::gil_scoped_release release;
+    mirror_lower(a.data(), a.shape(0));
+}
+
+// scipy's BLAS and LAPACK, as the capsules of its Cython modules hold them.
+template <class Function>
+void borrow(nb::dict functions, const char* name, Function& to) {
+    const nb::object capsule = functions[name];
+    PyObject* raw = capsule.ptr();
+    void* found = PyCapsule_GetPointer(raw, PyCapsule_GetName(raw));
+    need(found != nullptr, "not a capsule");
+    to = reinterpret_cast<Function>(found);
+}
+
+void borrow_lapack(nb::dict blas, nb::dict functions) {
+    borrow(functions, "dpotrf", lapack().potrf);
+    borrow(functions, "dpotri", lapack().potri);
+    borrow(functions, "dpotrs", lapack().potrs);
+    borrow(functions, "dtrtrs", lapack().trtrs);
+    borrow(blas, "dsymm", lapack().symm);
+    borrow(blas, "dgemm", lapack().gemm);
+}
+
+nb::tuple fit_crossed(In3 root, In3 dense, Indices pointers, Indices columns, Values values,
+                      Square within_xy, Square within_zxy, Square within_zz,
+                      std::vector<std::pair<Index, int>> sizes, Index n, double log_weights,
+                      bool reml, std::vector<TermIn> terms, std::optional<Square> start,
+                      RulesIn rules, bool exact) {
+    need(lapack().potrf != nullptr, "no LAPACK has been borrowed");
+    const std::size_t k = root.shape(1), q = dense.shape(2), m = within_zz.shape(0);
+    need(sizes.size() > 1 && within_zxy.shape(0) == q && within_zxy.shape(1) == m &&
+             within_zz.shape(1) == m && within_xy.shape(0) == q && within_xy.shape(1) == q &&
+             pointers.size() == root.shape(0) * k + 1,
+         "the cross-products do not belong together");
+    std::vector<int> widths;
+    std::vector<Place> places;
+    std::size_t offset = 0;
+    int base = 0;
+    for (auto [levels, size] : sizes) {
+        widths.push_back(size);
+        places.push_back({levels, size, base, offset});
+        offset += static_cast<std::size_t>(levels) * size;
+        base += size;
+    }
+    need(offset == root.shape(0) * k + m, "the factors have other effects than the cross-products");
+    const Model model(n, sizes[0].first, widths, static_cast<int>(q) - 1, reml, log_weights,
+                      terms_of(terms, base));
+    check_start(start, model);
+    NewArray found({static_cast<std::size_t>(base), static_cast<std::size_t>(base)});
+    Fitted out;
+    {
+        nb::gil_scoped_release release;
+        const Links links = links_of(pointers, columns, values, k, m);
+        const CrossedData data{root.data(), dense.data(), within_xy.data(), within_zxy.data(),
+                               within_zz.data()};
+        const Crossed criterion(model, data, links, places, exact);
+        out = fit(criterion, start ? start->data() : nullptr, rules_of(rules));
+        std::copy(out.at.m.begin(), out.at.m.end(), found.data);
+    }
+    return nb::make_tuple(static_cast<int>(out.status), found.array, out.at.value.value,
+                          out.converged, out.decrease, out.curvature, out.evaluations);
 }
 
 }  // namespace
@@ -335,7 +406,9 @@ Out level_quadratic_of(Indices pointers, Indices columns, Values values, Square 
 NB_MODULE(_kernels, m) {
     m.doc() = "Compiled loops over rows and levels; the twin in NumPy is beside it.";
     m.attr("MAX_SIZE") = MAX_SIZE;
+    m.attr("MAX_EFFECTS") = MAX_EFFECTS;
     m.def("instruction_set", &instruction_set);
+    iterative::add_to(m);
     m.def("level_products", &level_products, "codes"_a, "n_levels"_a, "z"_a, "xy"_a);
     m.def("reduce", &reduce, "y"_a, "x"_a, "z"_a, "codes"_a, "n_levels"_a, "weights"_a.none(),
           "terms"_a);
@@ -349,6 +422,11 @@ NB_MODULE(_kernels, m) {
           "m"_a);
     m.def("level_quadratic", &level_quadratic_of, "pointers"_a, "columns"_a, "values"_a, "t"_a,
           "size"_a);
+    m.def("mirror", &mirror, "a"_a);
+    m.def("borrow_lapack", &borrow_lapack, "blas"_a, "lapack"_a);
+    m.def("fit_crossed", &fit_crossed, "root"_a, "dense"_a, "pointers"_a, "columns"_a, "values"_a,
+          "within_xy"_a, "within_zxy"_a, "within_zz"_a, "sizes"_a, "n"_a, "log_weights"_a,
+          "reml"_a, "terms"_a, "start"_a.none(), "rules"_a, "exact"_a);
     m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
           "terms"_a, "start"_a.none(), "rules"_a);
 }

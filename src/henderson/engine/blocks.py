@@ -55,6 +55,16 @@ class BlockPattern:
         """All effects in one component."""
         return len(self.classes) == 1 and len(self.classes[0].index) == 1
 
+    def scale(self, columns: np.ndarray, factors: Sequence[np.ndarray]) -> np.ndarray:
+        """L times columns (m, r), L block-diagonal with factors[t] (K, K) at each level of t."""
+        out = np.empty_like(columns)
+        for c in self.classes:
+            for part, m in zip(c.parts, factors, strict=True):
+                where = c.index[:, part]
+                levels = columns[where].reshape(-1, len(m), columns.shape[1])
+                out[where] = (m @ levels).reshape(*where.shape, -1)
+        return out
+
     def pack(self, matrix: sparse.csr_array | np.ndarray) -> BlockMatrix:
         """An (m, m) matrix of this pattern in blocks."""
         if isinstance(matrix, np.ndarray):
@@ -224,22 +234,67 @@ class BlockMatrix:
         m = self.pattern.size
         return sparse.csr_array((np.concatenate(data), where), shape=(m, m))
 
-    def inverse_logdet(self) -> tuple[BlockMatrix, float]:
-        """Inverse and log determinant of a symmetric positive definite matrix."""
-        pairs = [_inverse_logdet(b) for b in self.blocks]
-        return BlockMatrix(self.pattern, tuple(p[0] for p in pairs)), sum(p[1] for p in pairs)
+    def dense(self) -> np.ndarray:
+        """The same matrix as one array (m, m)."""
+        if self.pattern.is_dense:
+            block: np.ndarray = self.blocks[0][0]
+            return block
+        out = np.zeros((self.pattern.size,) * 2)
+        for c, stack in zip(self.pattern.classes, self.blocks, strict=True):
+            out[c.index[:, :, None], c.index[:, None, :]] = stack
+        return out
+
+    def cholesky(self) -> BlockCholesky:
+        """The Cholesky factor of a symmetric positive definite matrix; its memory is used."""
+        return BlockCholesky(self.pattern, tuple(_cholesky(b) for b in self.blocks))
 
 
-def _inverse_logdet(stack: np.ndarray) -> tuple[np.ndarray, float]:
-    if len(stack) == 1:  # one large block: LAPACK's own symmetric inverse
-        lower, _ = lapack.dpotrf(stack[0], lower=1, clean=0)
-        logdet = 2.0 * float(np.log(np.diag(lower)).sum())
-        half, _ = lapack.dpotri(lower, lower=1, overwrite_c=1)
-        return (np.tril(half) + np.tril(half, -1).T)[None], logdet
-    lower = np.linalg.cholesky(stack)
-    half = np.linalg.inv(lower)
-    logdet = 2.0 * float(np.log(np.einsum("css->cs", lower)).sum())
-    return half.swapaxes(1, 2) @ half, logdet
+@dataclass(frozen=True)
+class BlockCholesky:
+    """A = L L' block by block.
+
+    lower : (count, s, s) stacks of L; above the diagonal anything may stand.
+    """
+
+    pattern: BlockPattern
+    lower: tuple[np.ndarray, ...]
+
+    @property
+    def logdet(self) -> float:
+        """log|A|."""
+        return 2.0 * sum(float(np.log(np.einsum("css->cs", b)).sum()) for b in self.lower)
+
+    def solve(self, columns: np.ndarray) -> np.ndarray:
+        """A^-1 times columns (m, r)."""
+        out = np.empty_like(columns)
+        for c, lower in zip(self.pattern.classes, self.lower, strict=True):
+            if len(lower) == 1:
+                out[c.index[0]] = lapack.dpotrs(lower[0].T, columns[c.index[0]], lower=0)[0]
+            else:
+                half = np.linalg.inv(lower)
+                out[c.index] = half.swapaxes(1, 2) @ (half @ columns[c.index])
+        return out
+
+    def inverse(self) -> BlockMatrix:
+        """A^-1."""
+        return BlockMatrix(self.pattern, tuple(_inverse(b) for b in self.lower))
+
+
+def _cholesky(stack: np.ndarray) -> np.ndarray:
+    if len(stack) != 1:
+        return np.linalg.cholesky(stack)
+    upper, info = lapack.dpotrf(stack[0].T, lower=0, clean=0, overwrite_a=1)
+    if info:
+        raise np.linalg.LinAlgError("not positive definite")
+    return upper.T[None]
+
+
+def _inverse(stack: np.ndarray) -> np.ndarray:
+    if len(stack) != 1:
+        half = np.linalg.inv(stack)
+        return half.swapaxes(1, 2) @ half
+    inverse, _ = lapack.dpotri(stack[0].T, lower=0)
+    return kernels.mirrored(inverse.T)[None]
 
 
 _NONE = np.zeros(0, dtype=np.intp)

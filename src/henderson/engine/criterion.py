@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from henderson.engine import kernels
-from henderson.engine.blocks import BlockMatrix
+from henderson.engine.blocks import BlockCholesky, BlockMatrix
 from henderson.engine.crossproducts import CrossProducts
 from henderson.errors import FitError
 
@@ -105,8 +105,8 @@ class Factorisation(Profiled):
     gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
     f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : the same with Z_tail, (J K, m), or None.
     n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
-    s_inverse : (I + Lambda' n_zz Lambda)^-1, (m, m) in blocks, as n_zz is; t : Lambda times it
-        times Lambda'; factors : the tail's M_t (K, K), of which Lambda is made.
+    s : the Cholesky factor of I + Lambda' n_zz Lambda, in blocks as n_zz is, or None where Sigma is
+        zero for every factor of the tail; factors : the tail's M_t (K, K), of which Lambda is made.
     c : (X'V^-1X)^-1, (p, p).
     beta : (p,); gamma : random effects of the tail (m,).
     rss : y'Py; log_v, log_xvx : log|V|, log|X'V^-1X|.
@@ -120,8 +120,7 @@ class Factorisation(Profiled):
     n_xy: np.ndarray
     n_zxy: np.ndarray
     n_zz: BlockMatrix
-    t: BlockMatrix
-    s_inverse: BlockMatrix
+    s: BlockCholesky | None
     factors: tuple[np.ndarray, ...]
     c: np.ndarray
     beta: np.ndarray
@@ -129,6 +128,23 @@ class Factorisation(Profiled):
     rss: float
     log_v: float
     log_xvx: float
+
+    @property
+    def tail_is_zero(self) -> bool:
+        """Sigma is zero for every factor of the tail: T = 0 and W = I."""
+        return self.s is None
+
+    @cached_property
+    def s_inverse(self) -> BlockMatrix:
+        """(I + Lambda' n_zz Lambda)^-1, (m, m)."""
+        return (self.n_zz * 0.0).plus_identity() if self.s is None else self.s.inverse()
+
+    @cached_property
+    def t(self) -> BlockMatrix:
+        """T = Lambda S^-1 Lambda', (m, m)."""
+        if self.s is None:
+            return self.n_zz * 0.0
+        return self.s_inverse.sandwich([m.T for m in self.factors])
 
     @cached_property
     def h(self) -> tuple[np.ndarray, ...]:
@@ -164,11 +180,6 @@ class Factorisation(Profiled):
             for s, size in zip(self.cross.tail, self.cross.sizes[1:], strict=True)
         ]
         return (head, *parts)
-
-    @property
-    def tail_is_zero(self) -> bool:
-        """Sigma is zero for every factor of the tail: T = 0 and W = I."""
-        return not any(m.any() for m in self.factors)
 
     @cached_property
     def g_tail(self) -> BlockMatrix:
@@ -239,8 +250,7 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
     gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
-    s_inverse, t, log_tail = _tail(n_zz, factors[1:])
-    t_xy = t.apply(n_zxy)
+    s, t_xy, log_tail = _tail(n_zz, factors[1:], n_zxy)
     schur = n_xy - n_zxy.T @ t_xy
     try:
         lower = np.linalg.cholesky(schur[:p, :p])
@@ -259,8 +269,7 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
         n_xy=n_xy,
         n_zxy=n_zxy,
         n_zz=n_zz,
-        t=t,
-        s_inverse=s_inverse,
+        s=s,
         factors=tuple(factors[1:]),
         c=half.T @ half,
         beta=beta,
@@ -284,8 +293,7 @@ def _of_one_factor(
         n_xy=found.n_xy,
         n_zxy=cross.within_zxy,
         n_zz=cross.within_zz,
-        t=cross.within_zz,
-        s_inverse=cross.within_zz,
+        s=None,
         factors=(),
         c=found.r_inverse @ found.r_inverse.T,
         beta=found.beta,
@@ -344,14 +352,15 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Elim
 
 
 def _tail(
-    n_zz: BlockMatrix, factors: Sequence[np.ndarray]
-) -> tuple[BlockMatrix, BlockMatrix, float]:
-    """S^-1, T and log|S| of the tail; without random effects in it there is nothing to factor."""
+    n_zz: BlockMatrix, factors: Sequence[np.ndarray], columns: np.ndarray
+) -> tuple[BlockCholesky | None, np.ndarray, float]:
+    """The factor of S, T times columns (m, r), and log|S|; None and zeros without any Sigma."""
     if not any(m.any() for m in factors):
-        nothing = n_zz * 0.0
-        return nothing.plus_identity(), nothing, 0.0
-    s_inverse, logdet = n_zz.sandwich(factors).plus_identity().inverse_logdet()
-    return s_inverse, s_inverse.sandwich([m.T for m in factors]), logdet
+        return None, np.zeros_like(columns), 0.0
+    s = n_zz.sandwich(factors).plus_identity().cholesky()
+    pattern = n_zz.pattern
+    solved = s.solve(pattern.scale(columns, [m.T for m in factors]))
+    return s, pattern.scale(solved, factors), s.logdet
 
 
 def _level_quadratic(f: kernels.Linked, t: BlockMatrix, size: int) -> np.ndarray:

@@ -226,6 +226,14 @@ def level_quadratic(linked: Linked, t: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
+def mirrored(lower: np.ndarray) -> np.ndarray:
+    """The symmetric matrix (m, m) whose lower triangle is given; its memory may be used."""
+    if compiled is None or not lower.flags.c_contiguous:
+        return np.tril(lower) + np.tril(lower, -1).T
+    compiled.mirror(lower)
+    return lower
+
+
 def scale_levels(blocks: np.ndarray, linked: Linked) -> Linked:
     """The rows of every level j multiplied by block j of (J, K, K)."""
     levels, size, _ = blocks.shape

@@ -93,7 +93,7 @@ def fit(
     """
     terms = [term for _, term in layout.terms]
     m = None if start is None else np.ascontiguousarray(layout.factors(start)[0])
-    status, factor, value, *numbers = _compiled().fit(
+    status, factor, value, *numbers = compiled_kernels().fit(
         *_arrays(cross), cross.n, cross.log_weights, reml, codes_of(terms), m, rules.numbers
     )
     kernels.check(status)
@@ -109,7 +109,7 @@ def evaluate(cross: CrossProducts, layout: Layout, reml: bool, phi: np.ndarray) 
     """
     m = np.ascontiguousarray(layout.factors(phi)[0])
     terms = codes_of([term for _, term in layout.terms])
-    status, *found = _compiled().evaluate(
+    status, *found = compiled_kernels().evaluate(
         *_arrays(cross), cross.n, cross.log_weights, reml, terms, m
     )
     kernels.check(status)
@@ -130,7 +130,8 @@ def phi_of(terms: list[Term], factor: np.ndarray) -> np.ndarray:
     return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
 
 
-def _compiled() -> ModuleType:
+def compiled_kernels() -> ModuleType:
+    """The compiled module."""
     if kernels.compiled is None:
         raise FitError("This installation has no compiled kernels: `suits` says so beforehand.")
     return kernels.compiled
@@ -181,7 +182,7 @@ def fit_columns(
 
     contrasts : (r, p) for Satterthwaite's degrees of freedom, in standard coordinates.
     """
-    found = _compiled().many(
+    found = compiled_kernels().many(
         y,
         x,
         grouping.z,

@@ -16,9 +16,9 @@ from functools import cached_property
 import numpy as np
 
 from henderson.covariance.residual.base import ResidualModel
-from henderson.engine import one_factor
+from henderson.engine import crossed, one_factor
 from henderson.engine.criterion import Factorisation, factorise
-from henderson.engine.crossproducts import CrossProducts, cross_products
+from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.dense import (
     DenseFactorisation,
     DenseProducts,
@@ -26,12 +26,15 @@ from henderson.engine.dense import (
     factorise_dense,
 )
 from henderson.engine.derivatives import gradient_blocks, hessian, information, second_order
+from henderson.engine.iterative import IterativeFactorisation, factorise_iterative
+from henderson.engine.iterative_descent import find_root, integrated_rise
+from henderson.engine.iterative_products import Engine, IterativeProducts, choose_products
 from henderson.engine.one_factor import Rules
 from henderson.engine.parameters import Layout, diagonal
 from henderson.engine.problem import Standard
 from henderson.engine.trust_region import Descent, minimise
 
-Products = CrossProducts | DenseProducts
+Products = CrossProducts | DenseProducts | IterativeProducts
 
 # tolerance: a descent stops when a full Newton step promises less. singular: an eigenvalue of Sigma
 # below this share of the largest (or of one) counts as zero. prior: Sigma whose weights the moment
@@ -40,6 +43,12 @@ Products = CrossProducts | DenseProducts
 RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
 # Effects in the tail up to which the exact Hessian drives the descent.
 LARGE_TAIL = 300
+
+
+def _has_exact_hessian(cross: Products) -> bool:
+    if isinstance(cross, IterativeProducts):
+        return False
+    return isinstance(cross, DenseProducts) or cross.m <= LARGE_TAIL
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,10 @@ class Evaluated:
     phi: np.ndarray
 
     @cached_property
-    def factorisation(self) -> Factorisation | DenseFactorisation:
+    def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
         factors = self.layout.factors(self.phi)
+        if isinstance(self.cross, IterativeProducts):
+            return factorise_iterative(self.cross, factors)
         if isinstance(self.cross, DenseProducts):
             return factorise_dense(self.cross, factors, self.layout.residual_part(self.phi))
         return factorise(self.cross, factors)
@@ -65,6 +76,8 @@ class Evaluated:
     @cached_property
     def d(self) -> tuple[np.ndarray, ...]:
         """dd/dSigma_t per factor, (K, K)."""
+        if isinstance(self.factorisation, IterativeFactorisation):
+            return self.factorisation.gradient_blocks(self.reml)
         return gradient_blocks(self.factorisation, self.reml)
 
     @cached_property
@@ -94,7 +107,7 @@ class Evaluated:
         With a large tail the average information stands in: it spares products of (m, m) matrices,
         and a descent takes as many steps.
         """
-        exact = isinstance(self.cross, DenseProducts) or self.cross.m <= LARGE_TAIL
+        exact = _has_exact_hessian(self.cross)
         return hessian(self.factorisation, self.layout.directions, self.reml, exact=exact)
 
     @cached_property
@@ -104,6 +117,34 @@ class Evaluated:
     @cached_property
     def tangent(self) -> np.ndarray:
         return self.layout.tangent(self.phi)
+
+
+Evaluate = Callable[[np.ndarray], Evaluated]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a minimum is found and two points are compared, by how well the criterion is known.
+
+    descend : from an evaluated point to a minimum. rise : the criterion at the second point less
+    that at the first. slack : a rise that is none but for what is not known.
+    """
+
+    descend: Callable[[Evaluate, Evaluated], Descent[Evaluated]]
+    rise: Callable[[Evaluate, Evaluated, Evaluated], float]
+    slack: float
+
+
+EXACT = Search(
+    descend=lambda evaluate, at: minimise(evaluate, at, tolerance=RULES.tolerance),
+    rise=lambda _, low, high: high.value - low.value,
+    slack=1e-8,
+)
+ITERATIVE = Search(
+    descend=find_root,
+    rise=lambda evaluate, low, high: integrated_rise(evaluate, low.phi, high.phi),
+    slack=1e-5,
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +180,7 @@ class Optimum:
     verdict: Verdict
 
     @property
-    def factorisation(self) -> Factorisation | DenseFactorisation:
+    def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
         return self.at.factorisation
 
     def place(self, factor: int) -> int:
@@ -154,6 +195,12 @@ class Optimum:
         if self.reml:
             value += 2.0 * float(np.log(np.abs(np.diag(self.problem.r_x))).sum())
         return float(value)
+
+    @property
+    def criterion_error(self) -> float:
+        """Monte-Carlo standard error of the criterion: zero but for the iterative engine."""
+        f = self.factorisation
+        return f.value_error if isinstance(f, IterativeFactorisation) else 0.0
 
     @cached_property
     def sigma2(self) -> float:
@@ -218,6 +265,7 @@ def optimise(
     reml: bool,
     start: np.ndarray | None = None,
     residual: ResidualModel | None = None,
+    engine: Engine = "auto",
 ) -> Optimum:
     """Minimise the criterion over the covariance parameters.
 
@@ -225,9 +273,10 @@ def optimise(
     ----------
     start : phi of an earlier optimum of the same model.
     residual : the structure of the residuals; independent with equal variances if None.
+    engine : "exact", "iterative", or as `iterative_products.choose_products` finds.
     """
     if residual is None:
-        return optimise_products(problem, cross_products(problem), reml, start)
+        return optimise_products(problem, choose_products(problem, engine), reml, start)
     return optimise_products(problem, dense_products(problem, residual), reml, start)
 
 
@@ -246,20 +295,26 @@ def optimise_products(
         found = one_factor.fit(cross, layout, reml, start, RULES)
         verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
         return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
+    search = ITERATIVE if isinstance(cross, IterativeProducts) else EXACT
+    exact = _has_exact_hessian(cross)
+    if isinstance(cross, CrossProducts) and crossed.suits(cross, layout, exact=exact):
+        found = crossed.fit(cross, layout, reml, start, RULES, exact=exact)
+        verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
+        return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
     count = 1
     if start is None and layout.terms:
         start, count = moment_start(evaluate(_prior(cross, layout))), 2
     first = evaluate(layout.zero() if start is None else start)
-    first_descent = minimise(evaluate, first, tolerance=RULES.tolerance)
-    descent, more = _compare_with_zero(evaluate, first_descent)
-    at = _snap(descent.point, evaluate)
+    first_descent = search.descend(evaluate, first)
+    descent, more = _compare_with_zero(evaluate, first_descent, search)
+    at = _snap(descent.point, evaluate, search)
     verdict = _verdict(descent, at, count + first_descent.evaluations + more)
     return Optimum(problem, cross, layout, reml, at, verdict)
 
 
 def _prior(cross: Products, layout: Layout) -> np.ndarray:
     """phi of the Sigma whose weights the start uses: zero with a large tail, to factor nothing."""
-    if isinstance(cross, CrossProducts) and cross.m > LARGE_TAIL:
+    if not _has_exact_hessian(cross):
         return layout.zero()
     return layout.start([RULES.prior * np.eye(k) for k in layout.sizes])
 
@@ -309,7 +364,7 @@ def _reach_of_zero(point: Evaluated, a: int, b: int, zero: np.ndarray) -> float:
 
 
 def _compare_with_zero(
-    evaluate: Callable[[np.ndarray], Evaluated], descent: Descent[Evaluated]
+    evaluate: Evaluate, descent: Descent[Evaluated], search: Search
 ) -> tuple[Descent[Evaluated], int]:
     """Descend again from each term at zero where zero is a local solution; keep the lower."""
     best, count = descent, 0
@@ -326,14 +381,14 @@ def _compare_with_zero(
         block = trial.d[factor][term.columns, term.columns]
         if np.linalg.eigvalsh(block)[0] < 0.0:
             continue
-        other = minimise(evaluate, trial, tolerance=RULES.tolerance)
+        other = search.descend(evaluate, trial)
         count += other.evaluations
-        if other.point.value < best.point.value:
+        if search.rise(evaluate, other.point, best.point) > 0.0:
             best = other
     return best, count
 
 
-def _snap(point: Evaluated, evaluate: Callable[[np.ndarray], Evaluated]) -> Evaluated:
+def _snap(point: Evaluated, evaluate: Evaluate, search: Search) -> Evaluated:
     """Put eigenvalues of Sigma that are zero but for rounding at zero, if it costs nothing."""
     layout = point.layout
     sigmas = [m @ m.T for m in layout.factors(point.phi)]
@@ -346,7 +401,7 @@ def _snap(point: Evaluated, evaluate: Callable[[np.ndarray], Evaluated]) -> Eval
     if not changed:
         return point
     trial = evaluate(layout.start(snapped, layout.residual_part(point.phi)))
-    return trial if trial.value <= point.value + 1e-8 else point
+    return trial if search.rise(evaluate, point, trial) <= search.slack else point
 
 
 def _verdict(descent: Descent[Evaluated], at: Evaluated, evaluations: int) -> Verdict:

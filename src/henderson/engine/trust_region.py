@@ -36,6 +36,7 @@ class Point(Protocol):
 
 P = TypeVar("P", bound=Point)
 RADIUS = 1.0
+EPSILON = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,15 @@ class Descent(Generic[P]):
 def minimise(
     evaluate: Callable[[np.ndarray], P], start: P, *, tolerance: float, limit: int = 100
 ) -> Descent[P]:
-    """Descend from an evaluated point until a full Newton step promises less than `tolerance`."""
+    """Descend from an evaluated point until a full Newton step promises next to nothing.
+
+    That is less than `tolerance`, or than the rounding of the function's value.
+    """
     point, radius, count = start, RADIUS, 0
     model = Model.at(point)
     while count < limit:
-        if model.decrease < tolerance and model.convex:
+        least = max(tolerance, EPSILON * abs(point.value))
+        if model.decrease < least and model.convex:
             return Descent(point, count, True, model.decrease)
         step = model.step(radius)
         length, predicted = float(np.linalg.norm(step)), model.predicted(step)

@@ -1,5 +1,5 @@
 // From cross-products to the optimum: start, descent, comparison with zero, verdict. The twin of
-// optimise.py for one grouping factor.
+// optimise.py.
 #pragma once
 
 #include <vector>
@@ -40,20 +40,26 @@ inline std::vector<double> factor_of(const Model& model, const double* sigma) {
     return m;
 }
 
-// sigma (K, K) with its eigenvalues passed through `change`.
+// Sigma with the eigenvalues of every factor's block passed through `change`.
 template <class Change>
-inline void with_eigenvalues(double* sigma, int k, Change change) {
-    double copy[MAX_SIZE * MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE], values[MAX_SIZE];
-    std::copy(sigma, sigma + k * k, copy);
-    eigen(copy, k, values, vectors);
-    const double largest = values[k - 1];
-    for (int l = 0; l < k; l++) values[l] = change(values[l], largest);
-    for (int i = 0; i < k; i++)
-        for (int j = 0; j < k; j++) {
-            double sum = 0.0;
-            for (int l = 0; l < k; l++) sum += vectors[i * k + l] * vectors[j * k + l] * values[l];
-            sigma[i * k + j] = sum;
-        }
+inline void with_eigenvalues(const Model& model, double* sigma, Change change) {
+    double block[MAX_SIZE * MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE], values[MAX_SIZE];
+    for (std::size_t t = 0; t + 1 < model.ends.size(); t++) {
+        const int from = model.ends[t], k = model.ends[t + 1] - from;
+        for (int i = 0; i < k; i++)
+            for (int j = 0; j < k; j++)
+                block[i * k + j] = sigma[(from + i) * model.size + from + j];
+        eigen(block, k, values, vectors);
+        const double largest = values[k - 1];
+        for (int l = 0; l < k; l++) values[l] = change(values[l], largest);
+        for (int i = 0; i < k; i++)
+            for (int j = 0; j < k; j++) {
+                double sum = 0.0;
+                for (int l = 0; l < k; l++)
+                    sum += vectors[i * k + l] * vectors[j * k + l] * values[l];
+                sigma[(from + i) * model.size + from + j] = sum;
+            }
+    }
 }
 
 // The minimum-norm least-squares solution of a positive semidefinite system (n, n).
@@ -73,34 +79,35 @@ inline std::vector<double> solve_semidefinite(std::vector<double> a, const std::
 // M from the moment equations with the weights of the prior Sigma = rules.prior I, kept off the
 // boundary: E y'P G_a P y = sum_b gamma_b tr(P G_a P G_b), V = sum_a gamma_a G_a, the last G the
 // identity, whose traces follow from I = V - sum_a s_a V_a and PVP = P.
-inline std::vector<double> moment_start(const OneFactor& f, const Rules& rules, Status& status) {
+template <class Criterion>
+std::vector<double> moment_start(const Criterion& f, const Rules& rules, Status& status) {
     const Model& model = f.model();
+    const double prior = rules.prior;
     const int k = model.size, count = model.count(), n = count + 1;
-    std::vector<double> prior(k * k, 0.0);
-    for (int i = 0; i < k; i++) prior[i * k + i] = std::sqrt(rules.prior);
+    std::vector<double> m(k * k, 0.0);
+    for (int i = 0; i < k; i++) m[i * k + i] = std::sqrt(prior);
     Value at;
-    f.evaluate(prior.data(), true, at);
+    f.evaluate(m.data(), true, at);
     status = at.status;
-    if (status != Status::fine) return prior;
-    Derivatives sums;
-    f.sums(prior.data(), at, true, 0.0, false, sums);
+    if (status != Status::fine) return m;
+    Moments sums;
+    f.moments(m.data(), at, sums);
     const double nu = static_cast<double>(model.n - model.p);
     std::vector<double> system(n * n), moments(n);
     moments[count] = at.rss;
     system[n * n - 1] = nu;
     for (int a = 0; a < count; a++) {
         const Direction x = model.directions[a];
-        const double own = x.i == x.j ? rules.prior : 0.0;
-        const double single = (x.i == x.j ? 1.0 : 2.0) * sums.trace[packed(x.i, x.j)];
-        double residual = single;  // tr(P V_a P)
+        const double own = x.i == x.j ? prior : 0.0;
+        double residual = sums.singles[a];  // tr(P V_a P)
         for (int b = 0; b < count; b++) {
-            const double pair = -f.fourth_order(sums, a, b, true);
+            const double pair = sums.pairs[a * count + b];
             system[a * n + b] = pair;
-            if (model.directions[b].i == model.directions[b].j) residual -= rules.prior * pair;
+            if (model.directions[b].i == model.directions[b].j) residual -= prior * pair;
         }
         system[a * n + count] = system[count * n + a] = residual;
-        system[n * n - 1] -= own * (single + residual);
-        moments[a] = f.quadratic_form(sums, a);
+        system[n * n - 1] -= own * (sums.singles[a] + residual);
+        moments[a] = sums.forms[a];
         moments[count] -= own * moments[a];
     }
     const std::vector<double> gamma = solve_semidefinite(system, moments);
@@ -110,7 +117,7 @@ inline std::vector<double> moment_start(const OneFactor& f, const Rules& rules, 
         const Direction x = model.directions[a];
         sigma[x.i * k + x.j] = sigma[x.j * k + x.i] = gamma[a] / s2;
     }
-    with_eigenvalues(sigma.data(), k, [&rules](double value, double largest) {
+    with_eigenvalues(model, sigma.data(), [&rules](double value, double largest) {
         return std::min(std::max(value, std::max(rules.edge * largest, 1e-3)), 1e6);
     });
     return factor_of(model, sigma.data());
@@ -148,7 +155,8 @@ inline double reach_of_zero(const Model& model, const Point& point, const Term& 
 }
 
 // Descend again from each term at zero where zero is a local solution; keep the lower.
-inline int compare_with_zero(const OneFactor& f, Descent& best, const Rules& rules) {
+template <class Criterion>
+int compare_with_zero(const Criterion& f, Descent& best, const Rules& rules) {
     const Model& model = f.model();
     const int k = model.size;
     int count = 0;
@@ -172,7 +180,8 @@ inline int compare_with_zero(const OneFactor& f, Descent& best, const Rules& rul
 }
 
 // Put eigenvalues of Sigma that are zero but for rounding exactly at zero, if it costs nothing.
-inline Point snapped(const OneFactor& f, Point point, double singular) {
+template <class Criterion>
+Point snapped(const Criterion& f, Point point, double singular) {
     const Model& model = f.model();
     const int k = model.size;
     std::vector<double> sigma(k * k);
@@ -183,7 +192,7 @@ inline Point snapped(const OneFactor& f, Point point, double singular) {
             sigma[i * k + j] = sum;
         }
     bool changed = false;
-    with_eigenvalues(sigma.data(), k, [&changed, singular](double value, double largest) {
+    with_eigenvalues(model, sigma.data(), [&changed, singular](double value, double largest) {
         const bool small = value < singular * std::max(1.0, largest);
         changed |= small && value != 0.0;
         return small ? 0.0 : value;
@@ -193,8 +202,10 @@ inline Point snapped(const OneFactor& f, Point point, double singular) {
     return trial.value.value <= point.value.value + 1e-8 ? trial : point;
 }
 
-// The whole fit; `start` is M (K, K) of an earlier optimum, or null for the moment start.
-inline Fitted fit(const OneFactor& f, const double* start, const Rules& rules) {
+// The whole fit; `start` is M (K, K) of an earlier optimum, or null for the moment start with the
+// weights of Sigma = rules.prior I.
+template <class Criterion>
+Fitted fit(const Criterion& f, const double* start, const Rules& rules) {
     const int k = f.model().size;
     Status status = Status::fine;
     std::vector<double> m;

@@ -36,7 +36,9 @@ inline std::vector<Direction> directions_of(const std::vector<Term>& terms) {
     return out;
 }
 
-// What one model is, its data aside.
+// What one model is, its data aside. `size` counts the effects per level of all its factors, whose
+// covariance matrices stand one after the other in one block-diagonal Sigma; the effects of factor
+// t are `ends[t]` to `ends[t + 1] - 1`.
 struct Model {
     Index n, n_levels;
     int size, p;
@@ -44,21 +46,32 @@ struct Model {
     double log_weights;
     std::vector<Term> terms;
     std::vector<Direction> directions;
+    std::vector<int> ends;
 
-    Model(Index rows, Index levels, int k, int fixed, bool restricted, double logs,
-          std::vector<Term> parts)
+    Model(Index rows, Index levels, std::vector<int> sizes, int fixed, bool restricted,
+          double logs, std::vector<Term> parts)
         : n(rows),
           n_levels(levels),
-          size(k),
+          size(0),
           p(fixed),
           reml(restricted),
           log_weights(logs),
           terms(std::move(parts)),
-          directions(directions_of(terms)) {
-        if (size < 1 || size > MAX_SIZE) throw std::invalid_argument("1 to 8 effects per level");
+          directions(directions_of(terms)),
+          ends(1, 0) {
+        for (int k : sizes) {
+            if (k < 1 || k > MAX_SIZE) throw std::invalid_argument("1 to 8 effects per level");
+            ends.push_back(size += k);
+        }
+        if (size > MAX_EFFECTS) throw std::invalid_argument("too many effects");
     }
     double nu() const { return static_cast<double>(reml ? n - p : n); }
     int count() const { return static_cast<int>(directions.size()); }
+};
+
+// The weights of the moment equations, tr(P V_a P V_b), tr(P V_a) and y'P V_a P y.
+struct Moments {
+    std::vector<double> pairs, singles, forms;
 };
 
 // Levels of a model in blocks of lanes: the part that responses share, and that of one response.
@@ -144,6 +157,7 @@ struct Derivatives {
     std::vector<double> trace, quadratic, fourth, mixed, outer;
 };
 
+// The criterion of one factor. Any class with its public members can be descended.
 class OneFactor {
   public:
     // within: what [X y]'[X y] has that is orthogonal to Z, (p + 1, p + 1).
@@ -232,6 +246,23 @@ class OneFactor {
     double quadratic_form(const Derivatives& s, int a) const {
         const Direction x = model_.directions[a];
         return (x.i == x.j ? 1.0 : 2.0) * s.quadratic[packed(x.i, x.j)];
+    }
+
+    // What the moment equations need at a point.
+    void moments(const double* m, const Value& at, Moments& out) const {
+        const int count = model_.count();
+        Derivatives s;
+        sums(m, at, true, 0.0, false, s);
+        out.pairs.resize(count * count);
+        out.singles.resize(count);
+        out.forms.resize(count);
+        for (int a = 0; a < count; a++) {
+            const Direction x = model_.directions[a];
+            out.singles[a] = (x.i == x.j ? 1.0 : 2.0) * s.trace[packed(x.i, x.j)];
+            out.forms[a] = quadratic_form(s, a);
+            for (int b = 0; b < count; b++)
+                out.pairs[a * count + b] = -fourth_order(s, a, b, true);
+        }
     }
 
   private:

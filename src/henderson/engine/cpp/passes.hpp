@@ -9,7 +9,8 @@ namespace henderson {
 
 using Index = std::ptrdiff_t;
 
-constexpr int MAX_SIZE = 8;  // effects per level that the compiled loops handle
+constexpr int MAX_SIZE = 8;      // effects per level that the compiled loops handle
+constexpr int MAX_EFFECTS = 16;  // and over all the factors of a model
 
 constexpr int triangle(int k) {
     return k * (k + 1) / 2;

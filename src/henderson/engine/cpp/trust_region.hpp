@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "one_factor.hpp"
@@ -10,6 +11,7 @@
 namespace henderson {
 
 constexpr int LIMIT = 100;  // steps
+constexpr double EPSILON = std::numeric_limits<double>::epsilon();
 
 // An evaluated M (K, K), block-diagonal over the terms; derivatives are made when asked for.
 struct Point {
@@ -127,7 +129,8 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
 // The quadratic model at a point, in the eigenbasis of the reduced Hessian.
 class Quadratic {
   public:
-    Quadratic(const OneFactor& f, Point& point, double small) {
+    template <class Criterion>
+    Quadratic(const Criterion& f, Point& point, double small) {
         if (!point.differentiated) {
             f.differentiate(point.m.data(), point.value, point.derivatives);
             point.differentiated = true;
@@ -233,22 +236,26 @@ struct Descent {
     double decrease;
 };
 
-inline Point evaluated(const OneFactor& f, std::vector<double> m) {
+template <class Criterion>
+Point evaluated(const Criterion& f, std::vector<double> m) {
     Point point;
     point.m = std::move(m);
     f.evaluate(point.m.data(), point.value);
     return point;
 }
 
-// Descend until a full Newton step promises less than the tolerance. Where the criterion is not
+// Descend until a full Newton step promises less than the tolerance, or than the criterion's
+// rounding. Where the criterion is not
 // defined it counts as infinite: the step is shortened.
-inline Descent minimise(const OneFactor& f, Point point, const Rules& rules) {
+template <class Criterion>
+Descent minimise(const Criterion& f, Point point, const Rules& rules) {
     double radius = rules.radius;
     int count = 0;
     Quadratic model(f, point, rules.small);
     while (count < LIMIT) {
         const double decrease = model.decrease();
-        if (decrease < rules.tolerance && model.convex()) return {point, count, true, decrease};
+        const double least = std::max(rules.tolerance, EPSILON * std::fabs(point.value.value));
+        if (decrease < least && model.convex()) return {point, count, true, decrease};
         const std::vector<double> step = model.step(radius);
         const double length = Quadratic::norm(step), predicted = model.predicted(step);
         Point trial = evaluated(f, model.moved(point.m, step));

@@ -1,0 +1,212 @@
+"""The data as the iterative engine sees them: sparse tables of who meets whom, never factored.
+
+Where the tail of a crossed design is too large for a dense factor, its matrix S is only multiplied
+by vectors. That takes the products of every level with itself, and the cells in which levels of two
+factors meet; nothing has n rows, and nothing is as large as the tail squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Literal
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from henderson.engine import kernels
+from henderson.engine.crossproducts import CrossProducts, cross_products
+from henderson.engine.problem import Grouping, Standard
+from henderson.engine.sparse_tables import Cells, Table, beside, cell_table
+
+Engine = Literal["auto", "exact", "iterative"]
+# Effects of the tail that meet in one component up to which its dense factor is made: beyond it an
+# evaluation takes 10^11 operations and 200 MB a matrix, several times over.
+LARGEST_COMPONENT = 5_000
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work goes into what is estimated by random probes.
+
+    seed : of the probes, the same in every evaluation and every fit.
+    probes : of an evaluation. most : of the log-determinant at the optimum, at which point it is
+        taken in lots of `probes` until its standard error is below `error`.
+    solve, trace : relative size of the residual at which the solver stops, for X and y and the
+        average information, and for the probes. limit : its iterations.
+    """
+
+    seed: int = 20
+    probes: int = 16
+    most: int = 256
+    error: float = 0.1
+    solve: float = 1e-10
+    trace: float = 1e-4
+    limit: int = 2_000
+
+
+@dataclass(frozen=True)
+class IterativeProducts:
+    """All that the iterative engine needs of the data, in standard coordinates.
+
+    order, sizes, tail, p, n, log_weights : as in `crossproducts.CrossProducts`.
+    xy : [X y]'[X y], (p + 1, p + 1).
+    squares : Z_j'Z_j per level (J, K, K), head first; with_xy : Z_j'[X y] (J, K, p + 1).
+    pairs : the cells of every two factors, by their places, the smaller first.
+    cells : Z_head'Z_tail (J K, m); `across` its transpose.
+    between : Z_tail'Z_tail less its diagonal blocks (m, m), or None for one factor in the tail.
+    """
+
+    n: int
+    p: int
+    log_weights: float
+    order: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+    tail: tuple[slice, ...]
+    xy: np.ndarray
+    squares: tuple[np.ndarray, ...]
+    with_xy: tuple[np.ndarray, ...]
+    pairs: dict[tuple[int, int], Cells]
+    cells: Table
+    across: Table
+    between: Table | None
+    effort: Effort = Effort()
+
+    @property
+    def m(self) -> int:
+        """Number of random effects in the tail."""
+        return self.cells.columns
+
+    @property
+    def met(self) -> tuple[Cells, ...]:
+        """The cells of the head and each factor of the tail."""
+        return tuple(self.pairs[0, t] for t in range(1, len(self.sizes)))
+
+    def gram(self, s: int, t: int) -> np.ndarray:
+        """The sum over cells C (K_s, K_t) of two factors of C_ab C_cd, (K_s, K_t, K_s, K_t)."""
+        if s > t:
+            return self.gram(t, s).transpose(1, 0, 3, 2)
+        blocks = self.squares[s] if s == t else self.pairs[s, t].blocks
+        flat = blocks.reshape(len(blocks), -1)
+        return (flat.T @ flat).reshape(blocks.shape[1:] * 2)
+
+    @cached_property
+    def tail_xy(self) -> np.ndarray:
+        """Z_tail'[X y], (m, p + 1)."""
+        return np.concatenate([b.reshape(-1, self.p + 1) for b in self.with_xy[1:]])
+
+    @cached_property
+    def probes(self) -> np.ndarray:
+        """(m, r) of signs: those of the effects of one level orthogonal over the probes."""
+        return rademacher(self.sizes[1:], self.effort.probes, self.effort.seed)
+
+
+def rademacher(sizes: Sequence[tuple[int, int]], count: int, seed: int) -> np.ndarray:
+    """Random signs (m, count).
+
+    A level has one random sign a probe, and its K effects differ from it by rows of a Hadamard
+    matrix: with a multiple of K' probes (K' the power of two not below K) products of different
+    effects of one level sum to exactly zero over the probes.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for levels, size in sizes:
+        signs = rng.integers(0, 2, (levels, 1, count)) * 2.0 - 1.0
+        parts.append((signs * _walsh(size, count)).reshape(levels * size, count))
+    return np.concatenate(parts)
+
+
+def _walsh(size: int, count: int) -> np.ndarray:
+    """(size, count) signs (-1)^(bits that k and r share): rows of a Hadamard matrix, repeated."""
+    shared = np.arange(size)[:, None] & np.arange(count)
+    bits = np.zeros_like(shared)
+    while shared.any():
+        bits ^= shared & 1
+        shared = shared >> 1
+    return 1.0 - 2.0 * bits
+
+
+def engine_order(groupings: Sequence[Grouping]) -> tuple[int, ...]:
+    """Factors by their numbers of effects, most first."""
+    return tuple(
+        sorted(range(len(groupings)), key=lambda t: -groupings[t].n_levels * groupings[t].size)
+    )
+
+
+def choose_products(problem: Standard, engine: Engine) -> CrossProducts | IterativeProducts:
+    """The cross-products of the engine asked for, or for "auto" of the exact one where it fits.
+
+    The iterative engine needs two grouping factors: with one there is nothing to iterate on.
+    """
+    groupings = problem.given.groupings
+    if len(groupings) < 2 or engine == "exact":
+        return cross_products(problem)
+    if engine == "iterative":
+        return iterative_products(problem)
+    sizes = sorted(g.n_levels * g.size for g in groupings)
+    if sum(sizes[:-1]) <= LARGEST_COMPONENT:
+        return cross_products(problem)
+    found = iterative_products(problem)
+    if largest_component(found) > LARGEST_COMPONENT:
+        return found
+    return cross_products(problem)
+
+
+def largest_component(cross: IterativeProducts) -> int:
+    """Most effects of the tail that meet, directly or through others, in levels of the head."""
+    links = beside([c.levels for c in cross.met])
+    graph = sparse.block_array([[None, links.csr], [links.csr.T, None]], format="csr")
+    _, label = connected_components(graph, directed=False)
+    widths = np.concatenate([np.full(levels, size) for levels, size in cross.sizes[1:]])
+    return int(np.bincount(label[links.shape[0] :], widths).max(initial=0.0))
+
+
+def iterative_products(problem: Standard, effort: Effort = Effort()) -> IterativeProducts:
+    """One pass over the rows of a problem in standard coordinates per table."""
+    groupings = problem.groupings
+    order = engine_order(groupings)
+    ordered = [groupings[t] for t in order]
+    xy = np.column_stack([problem.x, problem.y])
+    levels = [kernels.level_products(g.codes, g.n_levels, g.z, xy) for g in ordered]
+    gram = xy.T @ xy
+    del xy
+    places = range(len(ordered))
+    pairs = {(s, t): _cells(ordered[s], ordered[t]) for s, t in combinations(places, 2)}
+    cells = beside([pairs[0, t].table for t in places[1:]])
+    ends = np.cumsum([0] + [g.n_levels * g.size for g in ordered[1:]])
+    return IterativeProducts(
+        n=len(problem.y),
+        p=problem.x.shape[1],
+        log_weights=problem.log_weights,
+        order=order,
+        sizes=tuple((g.n_levels, g.size) for g in ordered),
+        tail=tuple(slice(int(a), int(b)) for a, b in pairwise(ends)),
+        xy=gram,
+        squares=tuple(a for a, _ in levels),
+        with_xy=tuple(b for _, b in levels),
+        pairs=pairs,
+        cells=cells,
+        across=cells.transposed(),
+        between=_between(pairs, ordered),
+        effort=effort,
+    )
+
+
+def _cells(a: Grouping, b: Grouping) -> Cells:
+    return cell_table(a.codes, a.n_levels, b.codes, b.n_levels, a.z, b.z)
+
+
+def _between(pairs: dict[tuple[int, int], Cells], ordered: Sequence[Grouping]) -> Table | None:
+    """Z_s'Z_t for all pairs of different factors of the tail, in place."""
+    if len(ordered) == 2:
+        return None
+    sizes = [g.n_levels * g.size for g in ordered[1:]]
+    blocks = [[sparse.csr_array((a, b)) for b in sizes] for a in sizes]
+    for (s, t), cells in pairs.items():
+        if s > 0:
+            blocks[s - 1][t - 1] = cells.table.csr
+            blocks[t - 1][s - 1] = cells.table.csr.T
+    return Table.of(sparse.csr_array(sparse.block_array(blocks, format="csr")))
