@@ -12,6 +12,7 @@
 #include "cpp/iterative_module.hpp"
 #include "cpp/many.hpp"
 #include "cpp/rows.hpp"
+#include "cpp/tail.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -318,7 +319,7 @@ Out weighted_gram_of(Indices pointers, Indices columns, Values values, In3 block
         nb::gil_scoped_release release;
         const Links l = links_of(pointers, columns, values, blocks.shape(1), m);
         std::fill(out.data, out.data + m * m, 0.0);
-        add_gram(l, blocks.data(), out.data);
+        gram(l, blocks.data(), out.data, out.data);
         mirror_lower(out.data, m);
     }
     return out.array;
@@ -334,6 +335,72 @@ Out level_quadratic_of(Indices pointers, Indices columns, Values values, Square 
         quadratic_of_levels(l, t.data(), out.data);
     }
     return out.array;
+}
+
+Grouped grouped_of(const CodesIn& codes, const In2& z, Index levels, std::size_t offset) {
+    need(codes.shape(0) == z.shape(0), "codes and z differ in their numbers of rows");
+    return {codes_of(codes), table_of(z), levels, offset};
+}
+
+// A copy that Python owns.
+template <class T>
+nb::ndarray<nb::numpy, T> owned(std::vector<T>&& values) {
+    auto* kept = new std::vector<T>(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::ndarray<nb::numpy, T>(kept->data(), {kept->size()}, owner);
+}
+
+// (pointers, columns, values) of the links, within_zxy (m, q), the component of each effect, and
+// within_zz (m, m) if the components are one or m is at most `small`.
+nb::object tail_products(CodesIn codes, In2 z, Index n_levels, In3 inverse,
+                         std::vector<std::tuple<CodesIn, In2, Index>> tail, In2 xy,
+                         std::size_t small) {
+    const Index n = static_cast<Index>(xy.shape(0));
+    need(z.shape(1) >= 1 && z.shape(1) <= static_cast<std::size_t>(MAX_SIZE) &&
+             inverse.shape(0) == static_cast<std::size_t>(n_levels) &&
+             inverse.shape(1) == z.shape(1),
+         "inverse and z do not belong together");
+    const Grouped head = grouped_of(codes, z, n_levels, 0);
+    std::vector<Grouped> rest;
+    std::size_t m = 0;
+    for (const auto& [own_codes, own_z, levels] : tail) {
+        need(static_cast<Index>(own_z.shape(0)) == n, "factors differ in their numbers of rows");
+        rest.push_back(grouped_of(own_codes, own_z, levels, m));
+        m += levels * own_z.shape(1);
+    }
+    if (!head.inside(n) || !std::all_of(rest.begin(), rest.end(),
+                                        [n](const Grouped& t) { return t.inside(n); }))
+        throw std::out_of_range("a grouping code is outside 0..n_levels-1");
+    const std::size_t k = z.shape(1), q = xy.shape(1);
+    const std::size_t limit = std::numeric_limits<std::int32_t>::max();
+    if (static_cast<std::size_t>(n) * k * rest.size() > limit || m > limit) return nb::none();
+    NewArray zxy({m, q});
+    std::vector<double> zz;
+    std::vector<std::int64_t> labels;
+    Links links(n_levels, k, m);
+    {
+        nb::gil_scoped_release release;
+        links = link(head, rest, m, n, inverse.data());
+        labels = components(links, rest);
+        std::fill(zxy.data, zxy.data + m * q, 0.0);
+        add_products(rest, table_of(xy), n, zxy.data);
+        const bool one = std::all_of(labels.begin(), labels.end(), [](auto l) { return l == 0; });
+        if (one || m <= small) {
+            links.index_columns();
+            zz.assign(m * m, 0.0);
+            // less the head's share: the Gram matrix of the links
+            std::vector<double> identity(n_levels * k * k, 0.0);
+            for (Index j = 0; j < n_levels; j++)
+                for (std::size_t i = 0; i < k; i++) identity[j * k * k + i * k + i] = -1.0;
+            add_squares(rest, n, m, zz.data());
+            gram(links, identity.data(), zz.data(), zz.data());
+            mirror_lower(zz.data(), m);
+        }
+    }
+    const bool made = !zz.empty();
+    return nb::make_tuple(owned(std::move(links.pointers)), owned(std::move(links.columns)),
+                          owned(std::move(links.values)), zxy.array, owned(std::move(labels)),
+                          made ? nb::cast(owned(std::move(zz))) : nb::none());
 }
 
 void mirror(nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu> a) {
@@ -361,6 +428,12 @@ void borrow_lapack(nb::dict blas, nb::dict functions) {
     borrow(blas, "dgemm", lapack().gemm);
 }
 
+Out square(std::unique_ptr<double[]> data, std::size_t m) {
+    double* raw = data.release();
+    nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+    return Out(raw, {m, m}, owner);
+}
+
 nb::tuple fit_crossed(In3 root, In3 dense, Indices pointers, Indices columns, Values values,
                       Square within_xy, Square within_zxy, Square within_zz,
                       std::vector<std::pair<Index, int>> sizes, Index n, double log_weights,
@@ -386,19 +459,34 @@ nb::tuple fit_crossed(In3 root, In3 dense, Indices pointers, Indices columns, Va
     const Model model(n, sizes[0].first, widths, static_cast<int>(q) - 1, reml, log_weights,
                       terms_of(terms, base));
     check_start(start, model);
-    NewArray found({static_cast<std::size_t>(base), static_cast<std::size_t>(base)});
+    const std::size_t j = root.shape(0), p = q - 1, size = base;
+    NewArray found({size, size}), weighted({j, k, k}), gd({j, k, k}), f({j, k, q});
     Fitted out;
+    std::unique_ptr<Crossed> criterion;
     {
         nb::gil_scoped_release release;
         const Links links = links_of(pointers, columns, values, k, m);
         const CrossedData data{root.data(), dense.data(), within_xy.data(), within_zxy.data(),
                                within_zz.data()};
-        const Crossed criterion(model, data, links, places, exact);
-        out = fit(criterion, start ? start->data() : nullptr, rules_of(rules));
+        criterion = std::make_unique<Crossed>(model, data, links, places, exact);
+        out = fit(*criterion, start ? start->data() : nullptr, rules_of(rules));
         std::copy(out.at.m.begin(), out.at.m.end(), found.data);
+        if (out.status == Status::fine) 
+            criterion->finish(out.at.m.data(), weighted.data, gd.data, f.data);
     }
-    return nb::make_tuple(static_cast<int>(out.status), found.array, out.at.value.value,
-                          out.converged, out.decrease, out.curvature, out.evaluations);
+    const auto verdict = nb::make_tuple(out.at.value.value, out.converged, out.decrease,
+                                        out.curvature, out.evaluations);
+    if (out.status != Status::fine)
+        return nb::make_tuple(static_cast<int>(out.status), found.array, verdict, nb::none());
+    const Value& at = out.at.value;
+    const Logs logs = criterion->logs();
+    return nb::make_tuple(
+        0, found.array, verdict,
+        nb::make_tuple(weighted.array, gd.array, f.array, array_of(criterion->n_xy(), {q, q}),
+                       array_of(criterion->n_zxy(), {q, m}), square(criterion->take_n_zz(), m),
+                       square(criterion->take_factor(), m), array_of(criterion->t_xy(), {q, m}),
+                       array_of(at.beta, {p}), array_of(at.r_inverse, {p, p}), at.rss,
+                       logs.head + logs.tail, logs.fixed));
 }
 
 }  // namespace
@@ -422,6 +510,8 @@ NB_MODULE(_kernels, m) {
           "m"_a);
     m.def("level_quadratic", &level_quadratic_of, "pointers"_a, "columns"_a, "values"_a, "t"_a,
           "size"_a);
+    m.def("tail_products", &tail_products, "codes"_a, "z"_a, "n_levels"_a, "inverse"_a, "tail"_a,
+          "xy"_a, "small"_a);
     m.def("mirror", &mirror, "a"_a);
     m.def("borrow_lapack", &borrow_lapack, "blas"_a, "lapack"_a);
     m.def("fit_crossed", &fit_crossed, "root"_a, "dense"_a, "pointers"_a, "columns"_a, "values"_a,

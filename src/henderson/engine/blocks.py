@@ -68,6 +68,8 @@ class BlockPattern:
     def pack(self, matrix: sparse.csr_array | np.ndarray) -> BlockMatrix:
         """An (m, m) matrix of this pattern in blocks."""
         if isinstance(matrix, np.ndarray):
+            if self.is_dense:
+                return BlockMatrix(self, (matrix[None],))
             index = [c.index for c in self.classes]
             return BlockMatrix(self, tuple(matrix[i[:, :, None], i[:, None, :]] for i in index))
         coo = sparse.coo_array(matrix)
@@ -309,11 +311,19 @@ def find_pattern(links: sparse.csr_array, sizes: Sequence[tuple[int, int]]) -> B
     links : (J, m), not zero where a level of the head shares a row with a tail effect.
     sizes : (J_t, K_t) per tail factor; the K effects of one level always meet.
     """
-    m = links.shape[1]
-    factor = np.repeat(np.arange(len(sizes)), [j * k for j, k in sizes])
     graph = sparse.bmat([[None, links], [links.T, _levels_joined(sizes)]], format="csr")
     _, label = connected_components(graph, directed=False)
     _, label = np.unique(label[links.shape[0] :], return_inverse=True)
+    return pattern_of(label, sizes)
+
+
+def pattern_of(label: np.ndarray, sizes: Sequence[tuple[int, int]]) -> BlockPattern:
+    """The pattern of a tail from the component (0, 1, ...) of each of its effects, (m,)."""
+    counts = [j * k for j, k in sizes]
+    if not label.any():
+        return _one_component(counts)
+    m = len(label)
+    factor = np.repeat(np.arange(len(sizes)), counts)
     order = np.lexsort((np.arange(m), factor, label))
     widths = np.bincount(label)
     make_up = np.zeros((len(widths), len(sizes)), dtype=np.intp)
@@ -321,6 +331,14 @@ def find_pattern(links: sparse.csr_array, sizes: Sequence[tuple[int, int]]) -> B
     starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
     kinds, kind_of = np.unique(make_up, axis=0, return_inverse=True)
     return _assemble(kinds, kind_of.ravel(), order, starts, widths)
+
+
+def _one_component(counts: Sequence[int]) -> BlockPattern:
+    ends = np.cumsum([0, *counts])
+    every, m = np.arange(ends[-1]), int(ends[-1])
+    parts = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+    component = np.zeros(m, dtype=np.intp)
+    return BlockPattern((BlockClass(every[None], parts),), component, every, component + m)
 
 
 def _levels_joined(sizes: Sequence[tuple[int, int]]) -> sparse.csr_array:

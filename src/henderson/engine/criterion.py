@@ -103,7 +103,8 @@ class Factorisation(Profiled):
 
     sigmas : Sigma_t (K, K), in the engine's order of factors.
     gd : Z_1' V1^-1 Z_1 per level of the head, (J, K, K).
-    f : Z_1' V1^-1 [X y], (J, K, p + 1); f_tail : the same with Z_tail, (J K, m), or None.
+    weighted : C H^-1 per level, H = I + C'Sigma C, if there is a tail.
+    f : Z_1' V1^-1 [X y], (J, K, p + 1).
     n_xy, n_zxy, n_zz : U'V1^-1U for U = [Z_tail, X, y].
     s : the Cholesky factor of I + Lambda' n_zz Lambda, in blocks as n_zz is, or None where Sigma is
         zero for every factor of the tail; factors : the tail's M_t (K, K), of which Lambda is made.
@@ -114,9 +115,9 @@ class Factorisation(Profiled):
 
     cross: CrossProducts
     sigmas: tuple[np.ndarray, ...]
+    weighted: np.ndarray | None
     gd: np.ndarray
     f: np.ndarray
-    f_tail: kernels.Linked | None
     n_xy: np.ndarray
     n_zxy: np.ndarray
     n_zz: BlockMatrix
@@ -128,6 +129,13 @@ class Factorisation(Profiled):
     rss: float
     log_v: float
     log_xvx: float
+
+    @cached_property
+    def f_tail(self) -> kernels.Linked | None:
+        """Z_1' V1^-1 Z_tail, (J K, m), or None without a tail."""
+        if self.cross.linked is None or self.weighted is None:
+            return None
+        return kernels.scale_levels(self.weighted, self.cross.linked)
 
     @property
     def tail_is_zero(self) -> bool:
@@ -249,7 +257,7 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
             return _of_one_factor(cross, factors[0], found)
     p = cross.p
     sigmas = tuple(m @ m.T for m in factors)
-    gd, f, f_tail, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
+    weighted, n_xy, n_zxy, n_zz, log_head = _eliminate_head(cross, factors)
     s, t_xy, log_tail = _tail(n_zz, factors[1:], n_zxy)
     schur = n_xy - n_zxy.T @ t_xy
     try:
@@ -263,9 +271,9 @@ def factorise(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Factorisat
     return Factorisation(
         cross=cross,
         sigmas=sigmas,
-        gd=gd,
-        f=f,
-        f_tail=f_tail,
+        weighted=weighted,
+        gd=weighted @ cross.root.swapaxes(1, 2),
+        f=weighted @ cross.dense,
         n_xy=n_xy,
         n_zxy=n_zxy,
         n_zz=n_zz,
@@ -287,9 +295,9 @@ def _of_one_factor(
     return Factorisation(
         cross=cross,
         sigmas=(factor @ factor.T,),
+        weighted=None,
         gd=found.gd,
         f=found.f,
-        f_tail=None,
         n_xy=found.n_xy,
         n_zxy=cross.within_zxy,
         n_zz=cross.within_zz,
@@ -316,24 +324,13 @@ def _residual_sum(schur: np.ndarray, beta: np.ndarray, p: int) -> float:
     return rss
 
 
-# gd, f, f_tail, U'V1^-1U in three parts, log|V1|
-Eliminated = tuple[
-    np.ndarray, np.ndarray, kernels.Linked | None, np.ndarray, np.ndarray, BlockMatrix, float
-]
-
-
-def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Eliminated:
-    """gd, f, f_tail, U'V1^-1U in three parts, log|V1|."""
+def _eliminate_head(
+    cross: CrossProducts, factors: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, BlockMatrix, float]:
+    """C H^-1, U'V1^-1U in three parts, log|V1|."""
+    within = cross.within_xy, cross.within_zxy, cross.within_zz
     if not cross.sizes:
-        return (
-            cross.root,
-            cross.dense,
-            None,
-            cross.within_xy,
-            cross.within_zxy,
-            cross.within_zz,
-            0.0,
-        )
+        return cross.root, *within, 0.0
     size = cross.sizes[0][1]
     half = cross.root.swapaxes(1, 2) @ factors[0]
     inverse, log_head = kernels.inverse_logdet(np.eye(size) + half @ half.swapaxes(1, 2))
@@ -341,14 +338,11 @@ def _eliminate_head(cross: CrossProducts, factors: Sequence[np.ndarray]) -> Elim
     flat = cross.dense.reshape(-1, cross.p + 1)
     solved = (inverse @ cross.dense).reshape(flat.shape)
     n_xy = cross.within_xy + flat.T @ solved
-    gd = weighted @ cross.root.swapaxes(1, 2)
-    f = weighted @ cross.dense
     if cross.linked is None:
-        return gd, f, None, n_xy, cross.within_zxy, cross.within_zz, log_head
+        return weighted, n_xy, *within[1:], log_head
     n_zxy = cross.within_zxy + cross.linked.T @ solved
     n_zz = cross.within_zz + cross.within_zz.pattern.gram(cross.linked, inverse)
-    f_tail = kernels.scale_levels(weighted, cross.linked)
-    return gd, f, f_tail, n_xy, n_zxy, n_zz, log_head
+    return weighted, n_xy, n_zxy, n_zz, log_head
 
 
 def _tail(

@@ -9,11 +9,14 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from henderson.engine import kernels
+from henderson.engine.blocks import BlockCholesky, BlockPattern
+from henderson.engine.criterion import Factorisation
 from henderson.engine.crossproducts import CrossProducts, narrow
 from henderson.engine.one_factor import DIAGONAL, Found, Rules, codes_of, compiled_kernels, phi_of
 from henderson.engine.parameters import Layout
@@ -47,8 +50,10 @@ def fit(
     rules: Rules,
     *,
     exact: bool,
-) -> Found:
-    """The optimum for cross-products that `suits` accepts; `start` is an earlier optimum's phi.
+) -> tuple[Found, Factorisation]:
+    """The optimum for cross-products that `suits` accepts, and the equations there.
+
+    start : an earlier optimum's phi.
 
     Raises
     ------
@@ -63,7 +68,7 @@ def fit(
     linked = cross.linked
     if not isinstance(linked, sparse.csr_array):
         linked = narrow(sparse.csr_array(linked))
-    status, factor, value, *numbers = _kernels_with_lapack().fit_crossed(
+    status, factor, verdict, equations = _kernels_with_lapack().fit_crossed(
         np.ascontiguousarray(cross.root),
         np.ascontiguousarray(cross.dense),
         linked.indptr,
@@ -82,9 +87,42 @@ def fit(
         exact,
     )
     kernels.check(status)
-    blocks = [factor[a:b, a:b] for a, b in zip(bases[:-1], bases[1:], strict=True)]
+    blocks = [factor[a:b, a:b] for a, b in pairwise(bases)]
     parts = [phi_of([term], blocks[place]) for place, term in layout.terms]
-    return Found(np.concatenate(parts), value, *numbers)
+    found = Found(np.concatenate(parts), *verdict)
+    return found, _factorisation(cross, tuple(blocks), equations)
+
+
+def _clean(lower: np.ndarray, pattern: BlockPattern) -> np.ndarray:
+    """The factor with zeros above the diagonal where several blocks are taken from it."""
+    return lower if pattern.is_dense else np.tril(lower)
+
+
+def _factorisation(
+    cross: CrossProducts, factors: tuple[np.ndarray, ...], equations: tuple[Any, ...]
+) -> Factorisation:
+    """The equations that the kernels left at the optimum."""
+    weighted, gd, f, n_xy, n_zxy, n_zz, lower, t_xy, beta, r_inverse, rss, log_v, log_xvx = equations
+    pattern, p = cross.within_zz.pattern, cross.p
+    some = any(m.any() for m in factors[1:])
+    return Factorisation(
+        cross=cross,
+        sigmas=tuple(m @ m.T for m in factors),
+        gd=gd,
+        f=f,
+        weighted=weighted,
+        n_xy=n_xy,
+        n_zxy=n_zxy.T,
+        n_zz=pattern.pack(n_zz),
+        s=BlockCholesky(pattern, pattern.pack(_clean(lower, pattern)).blocks) if some else None,
+        factors=factors[1:],
+        c=r_inverse @ r_inverse.T,
+        beta=beta,
+        gamma=t_xy[p] - beta @ t_xy[:p],
+        rss=rss,
+        log_v=log_v,
+        log_xvx=log_xvx,
+    )
 
 
 @cache

@@ -20,12 +20,14 @@ import numpy as np
 from scipy import sparse
 
 from henderson.engine import kernels
-from henderson.engine.blocks import NO_PATTERN, BlockMatrix, BlockPattern, find_pattern
+from henderson.engine.blocks import NO_PATTERN, BlockMatrix, BlockPattern, find_pattern, pattern_of
 from henderson.engine.problem import Grouping, Standard
 
 # Entries of (J K, m) up to which head and tail are linked by a dense matrix: sparse ones cost more
 # to make than to multiply.
 SMALL_TABLE = 200_000
+# Effects in the tail up to which Z_tail'Z_tail is made as one array, connected or not.
+SMALL_SQUARE = 400
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,28 @@ def _reduce_tail(
     ordered: Sequence[Grouping], inverse: np.ndarray, xy: np.ndarray, flat: np.ndarray
 ) -> _Tail:
     head, *rest = ordered
+    sizes = [(g.n_levels, g.size) for g in rest]
+    found = kernels.tail_products(head, rest, inverse, xy, most=SMALL_SQUARE)
+    if found is not None and found.squares is not None:
+        linked = found.rows(dense=_is_small(ordered))
+        packed = pattern_of(found.components, sizes).pack(found.squares)
+        return _Tail(linked, found.products - linked.T @ flat, packed)
     z = sparse.hstack([indicator(g) for g in rest], format="csr")
     raw = sparse.csr_array(indicator(head).T @ z)
-    small = raw.shape[0] * raw.shape[1] <= SMALL_TABLE
+    small = _is_small(ordered)
     linked = kernels.scale_levels(inverse, raw.toarray() if small else raw)
     if isinstance(linked, sparse.csr_array):
         linked = narrow(linked)
     within_zz = (z.T @ z).toarray() if small else z.T @ z
     within_zz = within_zz - linked.T @ linked
-    return _Tail(linked, z.T @ xy - linked.T @ flat, _pattern(ordered, z).pack(within_zz))
+    pattern = _pattern(ordered, z) if found is None else pattern_of(found.components, sizes)
+    return _Tail(linked, z.T @ xy - linked.T @ flat, pattern.pack(within_zz))
+
+
+def _is_small(ordered: Sequence[Grouping]) -> bool:
+    """Whether head and tail are linked by a dense matrix."""
+    head, *rest = (g.n_levels * g.size for g in ordered)
+    return head * sum(rest) <= SMALL_TABLE
 
 
 def _of_one_factor(problem: Standard, reduced: kernels.Reduced) -> CrossProducts:

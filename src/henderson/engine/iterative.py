@@ -7,11 +7,10 @@ the same in every evaluation, so that what is estimated moves smoothly with Sigm
 
     the sums over levels of Z_j'V^-1Z_j, for the gradient: with D the part of S that is known, the
     exact sums for D^-1 in the place of S^-1, and what S^-1 - D^-1 adds, from (S^-1 - D^-1) z;
-    log|S| = log|D| + tr log(D^-1/2 S D^-1/2), from Lanczos' method, when it is asked for.
+    log|S|, when it is asked for: see `iterative_logdet`.
 
-With S = I + Lambda'N Lambda (as in `criterion`), Lambda'G Lambda = I - S^-1 for the tail's G, and
-the head's block is left (Z_1'Z_1 - left'...) less F T F' with F = Z_1'V1^-1Z_tail, T = Lambda S^-1
-Lambda'.
+With S = I + Lambda'N Lambda (as in `criterion`), Lambda'(Z_tail'V^-1Z_tail)Lambda = I - S^-1, and
+Z_1'V^-1Z_1 = Z_1'V1^-1Z_1 - F T F' with F = Z_1'V1^-1Z_tail, T = Lambda S^-1 Lambda'.
 """
 
 from __future__ import annotations
@@ -24,16 +23,12 @@ from typing import NoReturn
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from henderson.engine.criterion import Profiled
+from henderson.engine.criterion import Factorisation, Profiled
+from henderson.engine.dense import DenseFactorisation
 from henderson.engine.derivatives import AnyDirection, Direction, second_order
-from henderson.engine.iterative_products import IterativeProducts, rademacher
-from henderson.engine.iterative_solver import (
-    Head,
-    TailMatrix,
-    conjugate_gradients,
-    log_quadratic,
-    on_levels,
-)
+from henderson.engine.iterative_logdet import log_determinant
+from henderson.engine.iterative_products import IterativeProducts
+from henderson.engine.iterative_solver import Head, TailMatrix, conjugate_gradients, on_levels
 from henderson.errors import FitError
 
 # Singular values of M, squared, below which the traces take M as this large: they divide by it.
@@ -90,11 +85,7 @@ class IterativeFactorisation(Profiled):
         ------
         FitError : always.
         """
-        raise FitError(
-            f"The random effects of this fit ({self.cross.m} in the smaller factors) were solved "
-            "for by iteration, which gives no conditional variances and what is made of them. Fit "
-            "with engine='exact' if memory allows."
-        )
+        raise FitError(_no_factor(self, "The uncertainty of single levels"))
 
     @cached_property
     def g_sums(self) -> tuple[np.ndarray, ...]:
@@ -124,6 +115,28 @@ class IterativeFactorisation(Profiled):
                 d = d - fixed_share(e, self.c)
             blocks.append((d + d.T) / 2.0)
         return tuple(blocks)
+
+
+def with_factor(
+    f: Factorisation | DenseFactorisation | IterativeFactorisation, what: str
+) -> Factorisation | DenseFactorisation:
+    """f itself, where it is an exact factorisation.
+
+    Raises
+    ------
+    FitError : it is not, and `what` needs one.
+    """
+    if isinstance(f, IterativeFactorisation):
+        raise FitError(_no_factor(f, what))
+    return f
+
+
+def _no_factor(f: IterativeFactorisation, what: str) -> str:
+    return (
+        f"{what} needs an exact factor of the equations of the random effects, {f.cross.m} of them "
+        "beside the largest grouping factor; this fit solved them by iteration. Fit with "
+        "engine='exact' if time and memory allow."
+    )
 
 
 def fixed_share(e: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -247,25 +260,6 @@ def _level_products(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
     left, right = (v.reshape(-1, size, count) for v in (a, b))
     found = np.tensordot(left, right, axes=((0, 2), (0, 2))) / count
     return (found + found.T) / 2.0
-
-
-def log_determinant(s: TailMatrix) -> tuple[float, float]:
-    """log|S| and its standard error, from more and more probes until that is small enough."""
-    if s.is_identity:
-        return 0.0, 0.0
-    effort, sizes = s.cross.effort, s.cross.sizes[1:]
-    roots = [np.linalg.cholesky(np.eye(d.shape[1]) + d) for d in s.less_one]
-    known = 2.0 * sum(float(np.log(np.einsum("jkk->jk", r)).sum()) for r in roots)
-    samples, error = np.zeros(0), np.inf
-    while len(samples) < effort.most and error > effort.error:
-        z = rademacher(sizes, effort.probes, effort.seed + 1 + len(samples))
-        start = np.concatenate(
-            [on_levels(r, z[where]) for where, r in zip(s.cross.tail, roots, strict=True)]
-        )
-        found = s.cross.m * log_quadratic(conjugate_gradients(s, start, effort.trace))
-        samples = np.append(samples, found)
-        error = float(samples.std(ddof=1) / np.sqrt(len(samples)))
-    return known + float(samples.mean()), error
 
 
 @dataclass(frozen=True)

@@ -35,17 +35,22 @@ class Effort:
     seed : of the probes, the same in every evaluation and every fit.
     probes : of an evaluation. most : of the log-determinant at the optimum, at which point it is
         taken in lots of `probes` until its standard error is below `error`.
-    solve, trace : relative size of the residual at which the solver stops, for X and y and the
-        average information, and for the probes. limit : its iterations.
+    solve, trace, log : relative size of the residual at which the solver stops: for X, y and the
+        average information; for the traces; for the log-determinant. limit : its iterations.
     """
 
     seed: int = 20
     probes: int = 16
     most: int = 256
-    error: float = 0.1
+    error: float = 0.05
     solve: float = 1e-10
     trace: float = 1e-4
+    log: float = 1e-6
     limit: int = 2_000
+
+    def is_complete(self, m: int) -> bool:
+        """Whether the probes of m effects are all orthogonal: nothing is then left to chance."""
+        return self.probes >= _power_of_two(m)
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,19 @@ class IterativeProducts:
 
     @cached_property
     def probes(self) -> np.ndarray:
-        """(m, r) of signs: those of the effects of one level orthogonal over the probes."""
-        return rademacher(self.sizes[1:], self.effort.probes, self.effort.seed)
+        """(m, r) of signs, for the traces."""
+        return self.lot(0)
+
+    def lot(self, number: int) -> np.ndarray:
+        """Signs (m, r), independent of those of other lots."""
+        effort = self.effort
+        if effort.is_complete(self.m):
+            return _walsh(self.m, _power_of_two(self.m))
+        return rademacher(self.sizes[1:], effort.probes, effort.seed + number)
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()
 
 
 def rademacher(sizes: Sequence[tuple[int, int]], count: int, seed: int) -> np.ndarray:

@@ -164,7 +164,8 @@ def conjugate_gradients(s: TailMatrix, right: np.ndarray, tolerance: float) -> S
             "factors are nearly nested, or predictors of random slopes nearly collinear. Leave out "
             "a random term, or fit with engine='exact' if memory allows."
         )
-    return Solved(x, np.array(lengths), np.array(ratios))
+    steps = (np.array(v).reshape(-1, right.shape[1]) for v in (lengths, ratios))
+    return Solved(x, *steps)
 
 
 def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -178,7 +179,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def log_quadratic(solved: Solved) -> np.ndarray:
-    """e_1'log(T)e_1 (r,) for the tridiagonal T that the steps of every column define.
+    """e_1'(log T - T + I)e_1 (r,) for the tridiagonal T that the steps of every column define.
 
     T is that of Lanczos' method from the same start (Golub & Meurant 2010, Matrices, Moments and
     Quadrature, chapter 4; Ubaru, Chen & Saad 2017, SIAM J. Matrix Anal. Appl. 38(4)).
@@ -188,12 +189,13 @@ def log_quadratic(solved: Solved) -> np.ndarray:
 
 
 def _one_log(lengths: np.ndarray, ratios: np.ndarray) -> float:
-    active = int(np.argmin(lengths > 0.0)) if not (lengths > 0.0).all() else len(lengths)
-    if active == 0:
+    moving = lengths > 0.0
+    count = len(moving) if moving.all() else int(np.argmin(moving))
+    if count == 0:
         return 0.0
-    a, b = 1.0 / lengths[:active], ratios[: active - 1]
+    a, b = 1.0 / lengths[:count], ratios[: max(0, count - 1)]
     diagonal = a.copy()
     diagonal[1:] += b * a[:-1]
-    side = np.sqrt(b) * a[:-1]
+    side = np.sqrt(b) * a[: len(b)]
     values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(side, 1) + np.diag(side, -1))
-    return float(vectors[0] ** 2 @ np.log(np.maximum(values, 1e-300)))
+    return float(vectors[0] ** 2 @ (np.log(np.maximum(values, 1e-300)) - values + 1.0))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -23,6 +23,17 @@ try:
     compiled = import_module("henderson.engine._kernels")
 except ImportError:  # installed without a compiler
     compiled = None
+
+class Grouped(Protocol):
+    """A grouping factor: codes (n,) in 0..n_levels-1 and its columns of Z (n, K)."""
+
+    @property
+    def codes(self) -> np.ndarray: ...
+    @property
+    def z(self) -> np.ndarray: ...
+    @property
+    def n_levels(self) -> int: ...
+
 
 # A matrix that links the levels of the head to the tail: dense where it is small.
 Linked = Any  # np.ndarray or scipy.sparse.csr_array, (J K, m)
@@ -144,6 +155,69 @@ def reduce(
     parts = [(start, stop, ROTATIONS[rotation]) for start, stop, rotation in terms]
     found = compiled.reduce(y, x, z, codes, n_levels, weights, parts)
     return None if found is None else Reduced(*found)
+
+
+@dataclass(frozen=True)
+class TailProducts:
+    """What the rows say of the factors of the tail.
+
+    pointers, columns, values : level j of the head owns entries pointers[j] to pointers[j + 1] - 1
+        of C^+ Z_1'Z_tail: a column (ascending) and the K values of the level's effects there.
+    products : Z_tail'[X y] (m, p + 1).
+    components : the connected component (0, 1, ...) of each effect, (m,).
+    squares : Z_tail'Z_tail less the head's share (m, m), if it was asked for.
+    """
+
+    size: int
+    pointers: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    products: np.ndarray
+    components: np.ndarray
+    squares: np.ndarray | None
+
+    def rows(self, *, dense: bool) -> Linked:
+        """The links as a matrix (J K, m)."""
+        levels, k, m = len(self.pointers) - 1, self.size, len(self.components)
+        if k == 1 and not dense:
+            parts = (self.values, self.columns, self.pointers)
+            return sparse.csr_array(parts, shape=(levels, m))
+        level = np.repeat(np.arange(levels), np.diff(self.pointers))
+        if dense:
+            out = np.zeros((levels, k, m))
+            out[level, :, self.columns] = self.values.reshape(-1, k)
+            return out.reshape(levels * k, m)
+        places = (level[:, None] * k + np.arange(k)).ravel(), np.repeat(self.columns, k)
+        coo = sparse.coo_array((self.values, places), shape=(levels * k, m))
+        return sparse.csr_array(coo)
+
+
+def tail_products(
+    head: Grouped, tail: Sequence[Grouped], inverse: np.ndarray, xy: np.ndarray, *, most: int
+) -> TailProducts | None:
+    """Reduce the rows of the factors of the tail; None where this is not for compiled kernels.
+
+    inverse : C^+ (J, K, K) of the head; xy : (n, p + 1). `squares` is made where the tail is one
+    component or has at most `most` effects.
+
+    Raises
+    ------
+    IndexError : a code outside 0..n_levels-1.
+    """
+    every = [head, *tail]
+    if compiled is None or not all(_fits_compiled(g.codes, g.z, xy) for g in every):
+        return None
+    if head.z.shape[1] > compiled.MAX_SIZE:
+        return None
+    rest = [(g.codes, g.z, g.n_levels) for g in tail]
+    found = compiled.tail_products(head.codes, head.z, head.n_levels, inverse, rest, xy, most)
+    if found is None:
+        return None
+    *parts, squares = found
+    m = len(parts[-1])
+    return TailProducts(
+        head.z.shape[1], *parts, None if squares is None else squares.reshape(m, m)
+    )
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,18 @@ def _has_exact_hessian(cross: Products) -> bool:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The criterion and its derivatives at one phi."""
+    """The criterion and its derivatives at one phi; `known` is the factorisation, if it exists."""
 
     cross: Products
     layout: Layout
     reml: bool
     phi: np.ndarray
+    known: Factorisation | None = None
 
     @cached_property
     def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
+        if self.known is not None:
+            return self.known
         factors = self.layout.factors(self.phi)
         if isinstance(self.cross, IterativeProducts):
             return factorise_iterative(self.cross, factors)
@@ -183,6 +186,11 @@ class Optimum:
     def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
         return self.at.factorisation
 
+    @property
+    def engine(self) -> Engine:
+        """Which engine made it."""
+        return "iterative" if isinstance(self.cross, IterativeProducts) else "exact"
+
     def place(self, factor: int) -> int:
         """Position in the engine's order of the caller's factor."""
         return self.cross.order.index(factor)
@@ -298,9 +306,10 @@ def optimise_products(
     search = ITERATIVE if isinstance(cross, IterativeProducts) else EXACT
     exact = _has_exact_hessian(cross)
     if isinstance(cross, CrossProducts) and crossed.suits(cross, layout, exact=exact):
-        found = crossed.fit(cross, layout, reml, start, RULES, exact=exact)
+        found, equations = crossed.fit(cross, layout, reml, start, RULES, exact=exact)
         verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
-        return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
+        at = Evaluated(cross, layout, reml, found.phi, equations)
+        return Optimum(problem, cross, layout, reml, at, verdict)
     count = 1
     if start is None and layout.terms:
         start, count = moment_start(evaluate(_prior(cross, layout))), 2

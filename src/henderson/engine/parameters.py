@@ -11,6 +11,7 @@ from henderson.covariance.residual.base import ResidualModel
 from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.dense import DenseProducts
 from henderson.engine.derivatives import AnyDirection, Direction, ResidualDirection
+from henderson.engine.iterative_products import IterativeProducts
 from henderson.engine.problem import Grouping, Term
 
 
@@ -29,7 +30,10 @@ class Layout:
     residual: ResidualModel | None = None
 
     @staticmethod
-    def of(groupings: tuple[Grouping, ...], cross: CrossProducts | DenseProducts) -> Layout:
+    def of(
+        groupings: tuple[Grouping, ...],
+        cross: CrossProducts | DenseProducts | IterativeProducts,
+    ) -> Layout:
         """The layout of the caller's factors, in the engine's order."""
         terms = tuple(
             (place, term) for place, t in enumerate(cross.order) for term in groupings[t].terms

@@ -25,6 +25,11 @@ struct CrossedData {
     const double *root, *dense, *within_xy, *within_zxy, *within_zz;
 };
 
+// Log determinants of V1, of S and of X'V^-1X.
+struct Logs {
+    double head = 0.0, tail = 0.0, fixed = 0.0;
+};
+
 class CrossedEquations {
   public:
     // keep: whether S^-1 is to stay beside T.
@@ -57,9 +62,9 @@ class CrossedEquations {
         out.status = Status::fine;
         out.value = NAN;
         take(m);
-        const double log_head = eliminate_head();
-        const double log_tail = factor_tail();
-        if (std::isnan(log_tail)) {
+        logs_.head = eliminate_head();
+        logs_.tail = factor_tail();
+        if (std::isnan(logs_.tail)) {
             out.status = Status::not_finite;
             return;
         }
@@ -67,13 +72,43 @@ class CrossedEquations {
         for (int r = 0; r < q_; r++)
             for (int c = 0; c < q_; c++)
                 schur[r * q_ + c] -= dot(&n_zxy_[r * m_], &t_xy_[c * m_], m_);
-        const double log_xvx = solve_fixed(schur.data(), model_.p, out);
+        logs_.fixed = solve_fixed(schur.data(), model_.p, out);
         if (out.status != Status::fine) return;
         const double nu = static_cast<double>(reml ? model_.n - model_.p : model_.n);
         out.s2 = out.rss / nu;
-        out.value = log_head + log_tail + (reml ? log_xvx : 0.0) +
+        out.value = logs_.head + logs_.tail + (reml ? logs_.fixed : 0.0) +
                     nu * (1.0 + std::log(TWO_PI * out.s2)) - model_.log_weights;
     }
+
+    // Leave the equations at m, and write C H^-1, Z_1'V1^-1Z_1 (J, K, K) and Z_1'V1^-1[X y]
+    // (J, K, q), level by level.
+    void finish(const double* m, double* weighted, double* gd, double* f) const {
+        Value again;
+        if (!std::equal(m, m + model_.size * model_.size, taken_.begin(), taken_.end()))
+            evaluate(m, again);
+        const int k = static_cast<int>(k_);
+        for (std::size_t j = 0; j < j_; j++) {
+            const double* c = data_.root + j * k * k;
+            double* cf = weighted + j * k * k;
+            multiply(c, &inverse_[j * k * k], k, k, k, cf);
+            multiply(cf, data_.dense + j * k * q_, k, k, q_, f + j * k * q_);
+            for (int a = 0; a < k; a++)
+                for (int b = 0; b < k; b++) {
+                    double sum = 0.0;
+                    for (int l = 0; l < k; l++) sum += cf[a * k + l] * c[b * k + l];
+                    gd[(j * k + a) * k + b] = sum;
+                }
+        }
+        mirror_lower(n_zz_.get(), m_);
+    }
+
+    // What `finish` left, for whoever takes over; n_xy, n_zxy, t_xy as (q, .) rows.
+    const std::vector<double>& n_xy() const { return n_xy_; }
+    const std::vector<double>& n_zxy() const { return n_zxy_; }
+    const std::vector<double>& t_xy() const { return t_xy_; }
+    std::unique_ptr<double[]> take_n_zz() { return std::move(n_zz_); }
+    std::unique_ptr<double[]> take_factor() { return std::move(factor_); }
+    const Logs& logs() const { return logs_; }
 
   protected:
     static double dot(const double* a, const double* b, std::size_t n) {
@@ -89,6 +124,7 @@ class CrossedEquations {
 
     // M_t of every factor, its inverse where dividing by it loses no digits to speak of.
     void take(const double* m) const {
+        taken_.assign(m, m + model_.size * model_.size);
         factors_.clear();
         tail_is_zero_ = true;
         for (const Place& place : places_) {
@@ -152,8 +188,7 @@ class CrossedEquations {
         }
         std::copy(data_.within_zxy, data_.within_zxy + q * m_, n_zxy_.begin());
         add_transposed(links_, moved.data(), static_cast<int>(q), n_zxy_.data());
-        std::copy(data_.within_zz, data_.within_zz + m_ * m_, n_zz_.get());
-        add_gram(links_, inverse_.data(), n_zz_.get());
+        gram(links_, inverse_.data(), data_.within_zz, n_zz_.get());
         return log_det;
     }
 
@@ -263,7 +298,8 @@ class CrossedEquations {
                     for (int l = 0; l < k; l++)
                         inverses_[t][i * k + j] += v[i * k + l] * u[j * k + l] / s[l];
         }
-        std::copy(factor_.get(), factor_.get() + m_ * m_, t_.get());
+        for (std::size_t r = 0; r < m_; r++)
+            std::copy(&factor_[r * m_], &factor_[r * m_] + r + 1, &t_[r * m_]);
         invert_in_place(t_.get(), static_cast<int>(m_));
     }
 
@@ -449,6 +485,8 @@ class CrossedEquations {
     std::size_t j_, k_, m_;
     int q_;
     std::size_t all_;
+    mutable Logs logs_;
+    mutable std::vector<double> taken_;  // M at the point evaluated last
     mutable bool tail_is_zero_ = true, divisible_ = false;
     mutable std::vector<std::vector<double>> factors_, inverses_, blocks_;
     mutable std::vector<double> inverse_, n_xy_, n_zxy_, solved_, t_xy_;

@@ -11,10 +11,10 @@ namespace henderson {
 
 // Level j owns entries pointers[j] to pointers[j + 1] - 1; an entry is a column (ascending within
 // the level) and the `size` values of the level's effects there. by_column holds the same entries
-// column by column, as (level, entry).
+// column by column, with their level and its first entry.
 struct Links {
     struct Place {
-        std::int32_t level, entry;
+        std::int32_t level, start, entry;
     };
     std::size_t levels, size, m;
     std::vector<std::int32_t> pointers, columns, starts;
@@ -49,9 +49,12 @@ struct Links {
         index_columns();
     }
 
+    // No entries yet: levels are appended one by one, then the columns indexed.
+    Links(std::size_t n_levels, std::size_t k, std::size_t width)
+        : levels(n_levels), size(k), m(width), pointers(1, 0) {}
+
     std::size_t count() const { return columns.size(); }
 
-  private:
     void index_columns() {
         starts.assign(m + 1, 0);
         by_column.resize(count());
@@ -60,7 +63,7 @@ struct Links {
         std::vector<std::int32_t> next(starts.begin(), starts.end() - 1);
         for (std::size_t j = 0; j < levels; j++)
             for (std::int32_t e = pointers[j]; e < pointers[j + 1]; e++)
-                by_column[next[columns[e]]++] = {static_cast<std::int32_t>(j), e};
+                by_column[next[columns[e]]++] = {static_cast<std::int32_t>(j), pointers[j], e};
     }
 };
 
@@ -73,21 +76,38 @@ inline void mirror_lower(double* a, std::size_t m) {
                 for (std::size_t c = j; c < std::min(j + SIDE, r); c++) a[c * m + r] = a[r * m + c];
 }
 
-// out (m, m) += sum_j L_j' W_j L_j, its lower triangle, with symmetric blocks W (levels, size,
-// size). Row by row of `out`, which stays in the cache.
-inline void add_gram(const Links& l, const double* blocks, double* out) {
+constexpr std::int32_t AHEAD = 6;  // visits
+
+// What a visit to the entries of another level will read soon.
+inline void prefetch(const Links& l, std::int32_t place) {
+#if defined(__GNUC__)
+    if (place >= static_cast<std::int32_t>(l.count())) return;
+    const std::size_t start = l.by_column[place].start;
+    const auto* columns = reinterpret_cast<const char*>(l.columns.data() + start);
+    const auto* values = reinterpret_cast<const char*>(l.values.data() + start * l.size);
+    __builtin_prefetch(columns);
+    __builtin_prefetch(columns + 64);
+    for (int line = 0; line < 4; line++) __builtin_prefetch(values + 64 * line);
+#endif
+}
+
+// out (m, m) = from + sum_j L_j' W_j L_j, their lower triangles, with symmetric blocks W (levels,
+// size, size). Row by row of `out`, which stays in the cache.
+inline void gram(const Links& l, const double* blocks, const double* from, double* out) {
     const std::size_t k = l.size;
+    const std::int32_t* column = l.columns.data();
     std::vector<double> moved(k);
     for (std::size_t a = 0; a < l.m; a++) {
         double* row = out + a * l.m;
+        std::copy(from + a * l.m, from + a * l.m + a + 1, row);
         for (std::int32_t i = l.starts[a]; i < l.starts[a + 1]; i++) {
-            const auto [level, entry] = l.by_column[i];
+            prefetch(l, i + AHEAD);
+            const auto [level, start, entry] = l.by_column[i];
             const double* block = blocks + level * k * k;
             const double* own = l.values.data() + entry * k;
-            const std::int32_t* column = l.columns.data();
             if (k == 1) {
                 const double scale = own[0] * block[0];
-                for (std::int32_t e = l.pointers[level]; e <= entry; e++)
+                for (std::int32_t e = start; e <= entry; e++)
                     row[column[e]] += scale * l.values[e];
                 continue;
             }
@@ -95,7 +115,7 @@ inline void add_gram(const Links& l, const double* blocks, double* out) {
                 moved[s] = 0.0;
                 for (std::size_t r = 0; r < k; r++) moved[s] += own[r] * block[r * k + s];
             }
-            for (std::int32_t e = l.pointers[level]; e <= entry; e++) {
+            for (std::int32_t e = start; e <= entry; e++) {
                 double sum = 0.0;
                 for (std::size_t s = 0; s < k; s++) sum += moved[s] * l.values[e * k + s];
                 row[column[e]] += sum;
@@ -107,24 +127,25 @@ inline void add_gram(const Links& l, const double* blocks, double* out) {
 // out (levels, size, size) = L_j T L_j' for a symmetric T (m, m).
 inline void quadratic_of_levels(const Links& l, const double* t, double* out) {
     const std::size_t k = l.size;
+    const std::int32_t* column = l.columns.data();
     std::vector<double> inner(k);
     std::fill(out, out + l.levels * k * k, 0.0);
     for (std::size_t a = 0; a < l.m; a++) {
         const double* row = t + a * l.m;
         for (std::int32_t i = l.starts[a]; i < l.starts[a + 1]; i++) {
-            const auto [level, entry] = l.by_column[i];
+            prefetch(l, i + AHEAD);
+            const auto [level, start, entry] = l.by_column[i];
             const double* own = l.values.data() + entry * k;
             double* block = out + level * k * k;
-            const std::int32_t* column = l.columns.data();
             // half the diagonal entry: the other triangle is added afterwards
             for (std::size_t s = 0; s < k; s++) inner[s] = 0.5 * row[a] * own[s];
             if (k == 1) {
                 double sum = 0.0;
-                for (std::int32_t e = l.pointers[level]; e < entry; e++)
+                for (std::int32_t e = start; e < entry; e++)
                     sum += row[column[e]] * l.values[e];
                 inner[0] += sum;
             } else {
-                for (std::int32_t e = l.pointers[level]; e < entry; e++)
+                for (std::int32_t e = start; e < entry; e++)
                     for (std::size_t s = 0; s < k; s++)
                         inner[s] += row[column[e]] * l.values[e * k + s];
             }
