@@ -1,8 +1,9 @@
-# make tutorial    the seven approaches on the bundled classrooms, printed, and tutorial.html
-# make test        every test
-# make lint        style, types, and the one-way layers
-# make bench       speed, side by side with other packages
-# make docs        the API reference in docs/_build
+# make tutorial      the seven approaches on the bundled classrooms, printed, and tutorial.html
+# make test          every test but the browser's
+# make test-browser  the reports in a headless Chromium; where there is none it says so
+# make lint          style, types, and the one-way layers
+# make bench         speed, side by side with other packages
+# make docs          the API reference in docs/_build
 #
 # Each target makes the virtual environment it needs in $(VENV); nothing needs root.
 # Another Python: make test PYTHON=/path/to/python3.12
@@ -11,14 +12,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14 python)
 DOCUMENTED := henderson henderson.fit henderson.seven henderson.errors henderson.covariance.base
+CHROMIUM ?= $(firstword $(shell command -v chromium; command -v chromium-browser; \
+                                command -v google-chrome; true))
 SOURCES := $(shell find src -type f ! -name '*.pyc')
 BUILD := pyproject.toml CMakeLists.txt README.md
 
 .DELETE_ON_ERROR:
-.PHONY: tutorial test lint bench docs help
+.PHONY: tutorial test test-browser lint bench docs help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 9
 
 tutorial: $(VENV)/.installed-base
 	$(BIN)/henderson tutorial --report tutorial.html
@@ -26,6 +29,13 @@ tutorial: $(VENV)/.installed-base
 # One BLAS thread: the matrices are small, and threads that wait for each other cost more.
 test: $(VENV)/.installed-test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-browser: $(if $(CHROMIUM),$(VENV)/.installed-browser)
+ifneq ($(CHROMIUM),)
+	OPENBLAS_NUM_THREADS=1 CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest tests/browser
+else
+	@echo "No Chromium, so the reports were not looked at. Install one package: apt install chromium"
+endif
 
 lint: $(VENV)/.tools-lint
 	$(BIN)/ruff check .

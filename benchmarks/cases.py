@@ -244,11 +244,20 @@ CASES = (
         targets=(Target("seconds", 2),),
     ),
     Case(
+        "crossed_1e6_zipf",
+        CROSSED,
+        crossed(1_000_000, (20_000, 8_000), seed=9, zipf=True),
+        against=None,
+        peers=("gpboost",),
+        targets=(Target("seconds", 5),),
+    ),
+    Case(
         "crossed_1e7",
         CROSSED,
         crossed(10_000_000, (70_000, 10_000), seed=4, zipf=True),
         repeats=1,
         against=None,
+        targets=(Target("seconds", 60), Target("megabytes", 3000)),
     ),
     Case(
         "crossed_1e7_large",

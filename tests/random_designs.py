@@ -40,3 +40,15 @@ def grouping(rng, n: int, levels: int, widths: tuple[tuple[str, int], ...]) -> G
         for (name, k), a, b in zip(widths, ends[:-1], ends[1:], strict=True)
     )
     return Grouping(codes, levels, z, terms)
+
+
+def crossed_problem(seed: int = 3, effects: float = 0.5) -> Standard:
+    """60 x 40 levels, 3,000 rows, slopes on both sides; the second factor's sd is `effects`."""
+    rng = np.random.default_rng(seed)
+    n = 3_000
+    first = grouping(rng, n, 60, (("us", 2),))
+    second = grouping(rng, n, 40, (("us", 1),))
+    x = np.column_stack([np.ones(n), rng.normal(size=n)])
+    y = x @ [1.0, 0.5] + rng.normal(size=n) + effects * rng.normal(size=40)[second.codes]
+    y += np.einsum("nk,nk->n", first.z, 0.6 * rng.normal(size=(60, 2))[first.codes])
+    return standardise(y, x, [first, second], None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     # For type checkers and editors; a test holds this list and the table below together.
     from henderson.data.bundled import datasets as datasets
     from henderson.data.bundled import load_dataset as load_dataset
+    from henderson.design.relationship import Relationship as Relationship
     from henderson.errors import DataError as DataError
     from henderson.errors import DesignError as DesignError
     from henderson.errors import FitError as FitError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from henderson.errors import HendersonError as HendersonError
     from henderson.errors import HendersonWarning as HendersonWarning
     from henderson.errors import Note as Note
+    from henderson.formula import structures as structures
     from henderson.inference.bootstrap_lrt import bootstrap_lrt as bootstrap_lrt
     from henderson.inference.comparison import anova as anova
     from henderson.inference.many_responses import lmm_many as lmm_many
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from henderson.model import lmm as lmm
     from henderson.seven import approaches as approaches
     from henderson.simulation import simulate as simulate
+    from henderson.tables.model_table import table as table
     from henderson.versions import show_versions as show_versions
 
 __version__ = "0.1.0"
@@ -47,6 +50,7 @@ _PUBLIC = {
     "HendersonError": "henderson.errors",
     "HendersonWarning": "henderson.errors",
     "Note": "henderson.errors",
+    "Relationship": "henderson.design.relationship",
     "anova": "henderson.inference.comparison",
     "approaches": "henderson.seven",
     "bootstrap_lrt": "henderson.inference.bootstrap_lrt",
@@ -61,6 +65,8 @@ _PUBLIC = {
     "power": "henderson.inference.power",
     "show_versions": "henderson.versions",
     "simulate": "henderson.simulation",
+    "structures": "henderson.formula",
+    "table": "henderson.tables.model_table",
 }
 
 __all__ = ["__version__", *_PUBLIC]

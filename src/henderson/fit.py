@@ -18,6 +18,7 @@ from henderson.design import Design
 from henderson.engine.optimise import Optimum
 from henderson.errors import DesignError, Note
 from henderson.natural import Structured, is_structured, structured_parts
+from henderson.tables.maketables import Maketables
 from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
 
@@ -53,7 +54,7 @@ ResidualKind = Literal[
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Maketables):
     """A fitted linear (mixed) model.
 
     Parameters
@@ -181,10 +182,15 @@ class Fit:
         return VarCorr(cov, terms, self.sigma, tuple(p for p in self.structured if p.names))
 
     def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes (BLUPs) by grouping factor: one row a level, one column an effect."""
+        """Conditional modes (BLUPs) by grouping factor: one row a level, one column an effect.
+
+        Levels of a known covariance that have no rows stand after those that have.
+        """
         return {
             f.name: pd.DataFrame(
-                self.optimum.modes(t), index=pd.Index(f.levels, name=f.name), columns=_columns(f)
+                f.extended(self.optimum.modes(t)),
+                index=pd.Index(f.all_levels, name=f.name),
+                columns=_columns(f),
             )
             for t, f in enumerate(self.design.random)
         }
@@ -197,6 +203,8 @@ class Fit:
         """
         return {
             f.name: self.optimum.conditional_variances(t, given_beta=given_beta)
+            if f.known is None
+            else self.optimum.level_variances(t, f.extended, f.known.extended_rest, given_beta)
             for t, f in enumerate(self.design.random)
         }
 
@@ -215,6 +223,11 @@ class Fit:
     def llf(self) -> float:
         """Log-likelihood, restricted for REML."""
         return -0.5 * self.criterion
+
+    @property
+    def llf_error(self) -> float:
+        """Monte-Carlo standard error of `llf`: zero unless the engine was iterative."""
+        return 0.5 * self.optimum.criterion_error
 
     @property
     def npar(self) -> int:

@@ -51,8 +51,8 @@ def implied_covariance(fit: Fit, rows: Any) -> pd.DataFrame:
     out = residual_covariance(fit, where)
     values = out.to_numpy().copy()
     for factor, sigma in zip(fit.design.random, fit.optimum.sigmas, strict=True):
-        z, codes = factor.z[where], factor.codes[where]
-        values += fit.scale * (z @ sigma @ z.T) * (codes[:, None] == codes)
+        z = factor.z[where]
+        values += fit.scale * (z @ sigma @ z.T) * factor.alike(where)
     return pd.DataFrame(values, index=out.index, columns=out.columns)
 
 

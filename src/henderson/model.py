@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,13 +12,15 @@ from henderson.covariance import make_structure
 from henderson.covariance.residual.build import residual_model
 from henderson.design import Design, RandomFactor, build
 from henderson.design.residual import refuse_weights
+from henderson.engine.iterative_products import Engine
 from henderson.engine.optimise import optimise
-from henderson.engine.problem import Grouping, Standard, Term, standardise
+from henderson.engine.problem import Grouping, Standard, Term, engine_order, standardise
 from henderson.errors import FitError, FormulaError
 from henderson.fit import Fit
 from henderson.formula.structures import CorrelationLike, VarianceLike, residual_terms
 
 Method = Literal["REML", "ML"]
+ENGINES = ("auto", "exact", "iterative")
 MOST_ITERATIONS = 100
 # A residual variance below this share of the response's prompts a look at whether there is any;
 # a residual below EXACT times the response is rounding.
@@ -36,6 +39,8 @@ def lmm(
     correlation: CorrelationLike = None,
     variance: VarianceLike = None,
     context: dict[str, Any] | None = None,
+    matrices: Mapping[str, Any] | None = None,
+    engine: Engine = "auto",
 ) -> Fit:
     """Fit a linear mixed model.
 
@@ -49,10 +54,16 @@ def lmm(
     offset : column name or array (n,): a term with coefficient one.
     subset : boolean array (n,) or a pandas query such as `"age > 10"`.
     correlation : of the residuals within groups: `"ar1(time | subject)"`, `"cs(1 | subject)"`,
-        `"exp(x + y | field, nugget=True)"`, or an object of
-        `henderson.formula.structures`.
+        `"exp(x + y | field, nugget=True)"`, or an object of `henderson.structures`.
     variance : of the residuals: `"ident(sex)"`, `"power(fitted)"`, a product of such.
     context : names that the formula may use beside the columns.
+    matrices : known covariances between levels by name, for terms `known(1 | id, K)`: arrays,
+        DataFrames with the levels as labels, sparse matrices, or `henderson.Relationship`, which
+        names the levels and takes inverses.
+    engine : "exact" factors the equations of the random effects; "iterative" solves large crossed
+        designs without: the log-likelihood then has a Monte-Carlo error (the seed is fixed), and
+        single levels have no standard errors. "auto" is iterative where several grouping factors
+        with more than 5,000 effects beside the largest one's meet.
 
     Returns
     -------
@@ -80,12 +91,14 @@ def lmm(
         subset=subset,
         context=context,
         residual=residual or None,
+        matrices=matrices,
     )
     if not design.random:
         raise FormulaError(
             f"'{formula}' has no random term such as (1 | group): add one, or use henderson.lm."
         )
-    return fit_design(design, method)
+    _refuse_engine(engine, design)
+    return fit_design(design, method, engine=engine)
 
 
 def lm(
@@ -124,7 +137,32 @@ def lm(
     return fit_design(design, method)
 
 
-def fit_design(design: Design, method: Method, start: np.ndarray | None = None) -> Fit:
+def _refuse_engine(engine: str, design: Design) -> None:
+    """Raise for an engine that is none, or that cannot fit this design."""
+    if engine not in ENGINES:
+        raise FitError(f"Unknown engine '{engine}': choose 'auto', 'exact' or 'iterative'.")
+    if engine != "iterative":
+        return
+    if len(design.random) < 2:
+        raise FitError(
+            "The iterative engine is for two or more grouping factors; with one the exact engine "
+            "is as fast: leave engine out."
+        )
+    if any(f.known is not None for f in design.random):
+        raise FitError(
+            "The iterative engine takes independent levels only: leave out engine='iterative' "
+            "beside a known covariance."
+        )
+    if design.residual is not None:
+        raise FitError(
+            "The iterative engine takes independent residuals only: leave out engine='iterative', "
+            "or the correlation and variance of the residuals."
+        )
+
+
+def fit_design(
+    design: Design, method: Method, start: np.ndarray | None = None, engine: Engine = "auto"
+) -> Fit:
     """Fit a design that is built already; `start` is the phi of an earlier optimum."""
     reml = _is_reml(method)
     if reml and design.n - design.p < 1:
@@ -134,12 +172,14 @@ def fit_design(design: Design, method: Method, start: np.ndarray | None = None) 
         )
     if design.residual is not None and design.residual.terms.of_fitted:
         return _iterated(design, reml)
-    return _once(design, reml, start)
+    return _once(design, reml, start, engine)
 
 
-def _once(design: Design, reml: bool, start: np.ndarray | None = None) -> Fit:
+def _once(
+    design: Design, reml: bool, start: np.ndarray | None = None, engine: Engine = "auto"
+) -> Fit:
     residual = None if design.residual is None else residual_model(design.residual)
-    optimum = optimise(problem(design), reml, start, residual)
+    optimum = optimise(problem(design), reml, start, residual, engine)
     if design.random and optimum.factorisation.s2(reml) < SUSPICIOUS:
         _refuse_exact(design)
     return Fit(design=design, optimum=optimum)
@@ -200,13 +240,26 @@ def refit(fit: Fit, y: Any) -> Fit:
         )
     if not np.isfinite(response).all():
         raise FitError("The new response has missing or infinite values: give every row a number.")
-    return fit_design(replace(fit.design, y=response), fit.method, fit.optimum.at.phi)
+    again = replace(fit.design, y=response)
+    return fit_design(again, fit.method, fit.optimum.at.phi, fit.optimum.engine)
 
 
 def problem(design: Design) -> Standard:
     """The engine's input from a design."""
     y = design.y if design.offset is None else design.y - design.offset
-    return standardise(y, design.X, [_grouping(f) for f in design.random], design.weights)
+    groupings = [_grouping(f) for f in design.random]
+    for t in engine_order(groupings)[:1]:
+        groupings[t] = _diagonal(groupings[t], design, t)
+    return standardise(y, design.X, groupings, design.weights)
+
+
+def _diagonal(head: Grouping, design: Design, t: int) -> Grouping:
+    """The head with a root that makes Z'Z diagonal, where its levels are correlated."""
+    known = design.random[t].known
+    if known is None or head.size > 1:
+        return head
+    squares = head.z[:, 0] ** 2 * (1.0 if design.weights is None else design.weights)
+    return replace(head, root=known.root_for(np.bincount(head.codes, squares, head.n_levels)))
 
 
 def _grouping(factor: RandomFactor) -> Grouping:
@@ -217,7 +270,8 @@ def _grouping(factor: RandomFactor) -> Grouping:
         )
         for slot in factor.slots
     )
-    return Grouping(factor.codes, len(factor.levels), factor.z, terms)
+    root = None if factor.known is None else factor.known.root
+    return Grouping(factor.codes, len(factor.levels), factor.z, terms, root)
 
 
 def _is_reml(method: str) -> bool:

@@ -36,7 +36,8 @@ def predict(
         if chosen[t].any():
             if new_levels == "error":
                 _refuse_unseen(factor, codes)
-            modes = np.vstack([fit.optimum.modes(t) * chosen[t], np.zeros(factor.z.shape[1])])
+            modes = factor.extended(fit.optimum.modes(t) * chosen[t])
+            modes = np.vstack([modes, np.zeros(factor.z.shape[1])])
             out = out + np.einsum("nk,nk->n", z, modes[codes])
     if residuals:
         out = out + predicted_residuals(fit, newdata, out)

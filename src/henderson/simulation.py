@@ -23,17 +23,29 @@ RANDOM = ("new", "conditional")
 
 @dataclass(frozen=True)
 class Effects:
-    """The random effects of a factor: `codes` (n,), `z` (n, K), `root` R with Cov(b_j) = R R'."""
+    """The random effects of a factor: `codes` (n,), `z` (n, K), `root` R with Cov(b_j) = R R'.
+
+    between : (J, J) L, with L L' the covariance between levels that are not independent.
+    """
 
     codes: np.ndarray
     n_levels: int
     z: np.ndarray
     root: np.ndarray
+    between: np.ndarray | None = None
+
+    @staticmethod
+    def of(factor: RandomFactor, root: np.ndarray) -> Effects:
+        """Of a factor of a design."""
+        between = None if factor.known is None else factor.known.root
+        return Effects(factor.codes, len(factor.levels), factor.z, root, between)
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Z b (n, count) for new effects."""
         levels, size = self.n_levels, len(self.root)
         effects = rng.standard_normal((levels, count, size)) @ self.root.T
+        if self.between is not None:
+            effects = np.tensordot(self.between, effects, axes=1)
         out = self.z[:, :1] * effects[self.codes, :, 0]
         for k in range(1, size):
             out += self.z[:, k : k + 1] * effects[self.codes, :, k]
@@ -91,7 +103,7 @@ def process_of(fit: Fit, random: str = "new", beta: np.ndarray | None = None) ->
         raise DesignError(f"random is 'new' or 'conditional', not {random!r}.")
     mean = _fixed_part(fit.design, fit.optimum.beta if beta is None else beta)
     effects = tuple(
-        Effects(f.codes, len(f.levels), f.z, _root(fit.scale * s))
+        Effects.of(f, _root(fit.scale * s))
         for f, s in zip(fit.design.random, fit.optimum.sigmas, strict=True)
     )
     if random == "conditional":
@@ -130,6 +142,7 @@ def simulate(
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Draw responses (n, nsim) from a formula with given parameters.
 
@@ -159,7 +172,9 @@ def simulate(
     (6, 100)
     """
     check_count(nsim)
-    design = blank_design(formula, data, weights=weights, offset=offset, context=context)
+    design = blank_design(
+        formula, data, weights=weights, offset=offset, context=context, matrices=matrices
+    )
     process = process_from(design, params=params, sigma=sigma, sd=sd, cov=cov)
     return _frame(process.draw(np.random.default_rng(seed), nsim), design)
 
@@ -171,6 +186,7 @@ def blank_design(
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> Design:
     """The design of a formula whose response is yet to come: the rows' numbers stand in for it."""
     text = formula if formula.split("~")[0].strip() else f"response {formula.strip()}"
@@ -181,7 +197,7 @@ def blank_design(
         name += "_"
     table = table.assign(**{name: np.arange(len(table), dtype=float)})
     blank = replace(parsed, response=name)
-    return build(blank, table, weights=weights, offset=offset, context=context)
+    return build(blank, table, weights=weights, offset=offset, context=context, matrices=matrices)
 
 
 def process_from(design: Design, *, params: Any, sigma: float, sd: Any, cov: Any) -> Process:
@@ -190,10 +206,7 @@ def process_from(design: Design, *, params: Any, sigma: float, sd: Any, cov: Any
         raise DesignError(f"sigma is a positive number, not {sigma!r}.")
     beta = coefficients(params, design.names)
     roots = _roots(design.random, sd, cov)
-    effects = tuple(
-        Effects(f.codes, len(f.levels), f.z, root)
-        for f, root in zip(design.random, roots, strict=True)
-    )
+    effects = tuple(Effects.of(f, root) for f, root in zip(design.random, roots, strict=True))
     return Process(_fixed_part(design, beta), effects, _residual_sd(design, float(sigma)))
 
 

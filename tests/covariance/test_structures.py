@@ -40,7 +40,7 @@ def spread(structure: Structure, phi: np.ndarray) -> np.ndarray:
 
 
 def test_the_grammar_the_design_and_the_files_know_the_same_structures() -> None:
-    assert set(NAMES) - {"iid"} == STRUCTURES - {"fa", "known"}
+    assert set(NAMES) - {"iid"} == STRUCTURES - {"fa"}
     for name in NAMES:
         assert (name in POSITIONS) == _needs_positions(name)
 
@@ -134,7 +134,7 @@ def test_a_permitted_change_of_scale_stays_in_the_family(name: str, data: st.Dat
     assert_allclose(structure.sigma(structure.start(scaled)), scaled, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("us", "diag", "iid")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("us", "diag", "iid", "known")])
 def test_correlated_structures_print_as_many_numbers_as_they_have_parameters(name: str) -> None:
     structure = make(name)
     phi = structure.zero() + 0.5
@@ -160,6 +160,13 @@ def test_unstructured_prints_standard_deviations_and_correlations() -> None:
     assert printed == pytest.approx(
         {"sd[Intercept]": 2.0, "sd[Days]": 3.0, "rho[Intercept,Days]": 0.5}
     )
+
+
+def test_a_known_covariance_of_levels_prints_as_an_unstructured_term() -> None:
+    assert make_structure("known", 1).natural(np.ones(1), np.array([[4.0]])) == {"sd": 2.0}
+    covariance, names = np.array([[4.0, 3.0], [3.0, 9.0]]), ("Intercept", "Days")
+    printed = make_structure("known", 2).natural(np.zeros(4), covariance, names)
+    assert printed == make_structure("us", 2).natural(np.zeros(4), covariance, names)
 
 
 def test_strata_have_numbers_of_their_own() -> None:

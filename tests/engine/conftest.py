@@ -2,4 +2,6 @@
 
 from henderson.engine import kernels
 
-collect_ignore = ["test_compiled.py"] if kernels.compiled is None else []
+collect_ignore = (
+    ["test_compiled.py", "test_iterative_compiled.py"] if kernels.compiled is None else []
+)

@@ -167,6 +167,7 @@ def build(
     context: Mapping[str, Any] | None = None,
     trusted: bool = True,
     residual: ResidualTerms | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> Design:
     """Evaluate a formula on data.
 
@@ -180,6 +181,7 @@ def build(
     trusted : False, for a formula from a stranger: only `formula.FUNCTIONS` may be called, and
         attributes are refused.
     residual : the residuals' correlation and variance functions.
+    matrices : the known covariances of `known(1 | id, K)` by name.
 
     Raises
     ------
@@ -200,7 +202,7 @@ def build(
         frame=frame,
         y=y,
         fixed=fixed_design(formula.fixed, columns, extra),
-        random=random_design(formula.random, columns, extra),
+        random=random_design(formula.random, columns, extra, matrices),
         offset=total,
         weights=frame.weights,
         offset_specs=specs,

@@ -6,16 +6,17 @@ Z is never formed to fit: row i has z[i] in the columns of level codes[i].
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from henderson.data.factors import Factor, cross
-from henderson.design.columns import Columns, level_codes
+from henderson.design.columns import Columns, label, level_codes
 from henderson.design.evaluate import Spec, fit_spec
 from henderson.design.positions import check_lags, fit_positions
+from henderson.design.relationship import Known, known_levels, matrix_name
 from henderson.design.strata import split
 from henderson.errors import DesignError, FormulaError
 from henderson.formula import RandomTerm
@@ -78,6 +79,7 @@ class RandomFactor:
     z : (n, K) float64, C order: the columns of all terms side by side.
     slots : the terms, in the formula's order.
     parts : the columns of the grouping, (name, factor) each; one for `g`, two for `a:b`.
+    known : the covariance between levels, which are independent without.
     """
 
     name: str
@@ -86,6 +88,40 @@ class RandomFactor:
     z: np.ndarray
     slots: tuple[TermSlot, ...]
     parts: tuple[tuple[str, Factor], ...]
+    known: Known | None = None
+
+    @property
+    def all_levels(self) -> np.ndarray:
+        """(J + U,) the levels, then those of a known covariance without rows."""
+        if self.known is None or not len(self.known.others):
+            return self.levels
+        others = self.known.others
+        if self.levels.dtype.kind in "iuf":
+            numbers = pd.to_numeric(pd.Series(others), errors="coerce").to_numpy()
+            others = numbers if np.isfinite(numbers).all() else others
+        return np.concatenate([self.levels, others])
+
+    def extended(self, modes: np.ndarray) -> np.ndarray:
+        """Effects (J + U, ...) of `all_levels` from those of the levels (J, ...): their BLUPs."""
+        if self.known is None or not len(self.known.others):
+            return modes
+        return np.concatenate([modes, np.tensordot(self.known.weights, modes, axes=1)])
+
+    @property
+    def variances(self) -> np.ndarray:
+        """(J + U,) the variances of `all_levels`, in units of Sigma: one but for known ones."""
+        return np.ones(len(self.levels)) if self.known is None else self.known.variances
+
+    def mean_square(self) -> np.ndarray:
+        """The mean over rows (K, K) of z z', times the variance of the row's level."""
+        return (self.z.T * self.variances[self.codes]) @ self.z / len(self.z)
+
+    def alike(self, rows: np.ndarray) -> np.ndarray:
+        """K (r, r) between the levels of rows (r,): one or zero without a known covariance."""
+        codes = self.codes[rows]
+        if self.known is None:
+            return (codes[:, None] == codes).astype(float)
+        return self.known.covariance(codes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,7 +136,20 @@ class RandomFactor:
         return self.new_codes(columns.data), z
 
     def new_codes(self, data: pd.DataFrame) -> np.ndarray:
-        """Codes (m,) of new rows: -1 where a level, or a combination of levels, is not known."""
+        """Codes (m,) of new rows in `all_levels`: -1 where a level, or a combination of levels, is
+        not known."""
+        codes = self._seen_codes(data)
+        lost = codes < 0
+        if self.known is None or not len(self.known.others) or not lost.any():
+            return codes
+        names = [name for name, _ in self.parts]
+        labels = [":".join(label(v) for v in row) for row in data[names].to_numpy(object)[lost]]
+        others = pd.Index(self.known.others).get_indexer(pd.Index(labels, dtype=object))
+        codes[lost] = np.where(others >= 0, len(self.levels) + others, -1)
+        return codes
+
+    def _seen_codes(self, data: pd.DataFrame) -> np.ndarray:
+        """Codes (m,) of new rows among the levels with rows, -1 for others."""
         found = [level_codes(data[name], factor.levels) for name, factor in self.parts]
         if len(found) == 1:
             return found[0]
@@ -114,23 +163,49 @@ class RandomFactor:
 
 
 def random_design(
-    terms: Iterable[RandomTerm], columns: Columns, context: Mapping[str, Any]
+    terms: Iterable[RandomTerm],
+    columns: Columns,
+    context: Mapping[str, Any],
+    matrices: Mapping[str, Any] | None = None,
 ) -> tuple[RandomFactor, ...]:
-    """One `RandomFactor` per grouping factor, in the formula's order.
+    """One `RandomFactor` per grouping factor and known covariance, in the formula's order.
+
+    Parameters
+    ----------
+    matrices : the known covariances of `known(1 | id, K)` by name.
 
     Raises
     ------
+    FormulaError : a known term without a matrix, or a matrix that no term names.
     DesignError : a factor with one level or one row a level, two terms with the same column.
     """
-    by_group: dict[tuple[frozenset[str], bool], list[RandomTerm]] = {}
+    by_group: dict[tuple[frozenset[str], str | None], list[RandomTerm]] = {}
     for term in terms:
-        by_group.setdefault((frozenset(term.group), term.structure == KNOWN), []).append(term)
-    factors = [_random_factor(group, columns, context) for group in by_group.values()]
+        name = matrix_name(term) if term.structure == KNOWN else None
+        by_group.setdefault((frozenset(term.group), name), []).append(term)
+    given = matrices or {}
+    _refuse_idle(given, [name for _, name in by_group if name is not None])
+    factors = [
+        _random_factor(group, columns, context, None if name is None else given)
+        for (_, name), group in by_group.items()
+    ]
     return tuple(_distinct_names(factors))
 
 
+def _refuse_idle(given: Mapping[str, Any], named: list[str]) -> None:
+    for name in given:
+        if name not in named:
+            raise FormulaError(
+                f"matrices has '{name}', which no term of the formula names: write "
+                f"known(1 | id, {name}), or leave it out."
+            )
+
+
 def _random_factor(
-    terms: list[RandomTerm], columns: Columns, context: Mapping[str, Any]
+    terms: list[RandomTerm],
+    columns: Columns,
+    context: Mapping[str, Any],
+    matrices: Mapping[str, Any] | None,
 ) -> RandomFactor:
     parts = tuple((name, columns.factor(name)) for name in terms[0].group)
     factor = cross(*(part for _, part in parts))
@@ -143,9 +218,11 @@ def _random_factor(
     z = np.ascontiguousarray(
         fitted[0].z if len(fitted) == 1 else np.column_stack([one.z for one in fitted])
     )
-    out = RandomFactor(terms[0].group_name, factor.codes, factor.levels, z, slots, parts)
+    known = None if matrices is None else known_levels(terms[0], factor, matrices)
+    out = RandomFactor(terms[0].group_name, factor.codes, factor.levels, z, slots, parts, known)
     _check_no_column_twice(out)
     _check_levels(out)
+    _check_known(out)
     for slot in slots:
         _check_residual(out, slot)
     return out
@@ -197,9 +274,9 @@ def _fit_positions(term: RandomTerm, columns: Columns, context: Mapping[str, Any
 
 
 def _by(term: RandomTerm) -> str | None:
-    """The column of `by=`, the only option of a structure so far."""
+    """The column of `by=`; beside it a known covariance has its matrix."""
     for name, _ in term.options:
-        if name != "by" and term.structure not in (KNOWN, "fa"):
+        if name != "by" and (name, term.structure) != ("matrix", KNOWN):
             raise FormulaError(
                 f"{term.text}: {term.structure} has no option '{name}'; by=column gives every "
                 "level of a column its own variances."
@@ -209,14 +286,14 @@ def _by(term: RandomTerm) -> str | None:
 
 def _distinct_names(factors: list[RandomFactor]) -> list[RandomFactor]:
     """A known covariance of levels keeps a factor of its own, which then needs another name."""
-    from dataclasses import replace
-
-    taken: set[str] = set()
+    taken = {factor.name for factor in factors if factor.known is None}
     out = []
     for factor in factors:
-        name = f"{factor.name} ({KNOWN})" if factor.name in taken else factor.name
+        name = factor.name
+        if factor.known is not None and name in taken:
+            name = f"{name} ({matrix_name(factor.slots[0].term)})"
         taken.add(name)
-        out.append(replace(factor, name=name) if name != factor.name else factor)
+        out.append(replace(factor, name=name))
     return out
 
 
@@ -265,6 +342,20 @@ def _check_levels(factor: RandomFactor) -> None:
                 f"{slot.term.text} cannot be told from the residual. Leave the term out, or group "
                 "by something that repeats."
             )
+
+
+def _check_known(factor: RandomFactor) -> None:
+    """Refuse a known covariance that is the residual's: K = c I with one row a level."""
+    known, slot = factor.known, factor.slots[0]
+    if known is None or len(factor.levels) < len(factor.codes) or not (factor.z == 1.0).any():
+        return
+    # Where K = c I its root is Cholesky's, and diagonal too.
+    size = known.root[0, 0]
+    if np.allclose(known.root, size * np.eye(len(known.root)), rtol=0.0, atol=1e-8 * size):
+        raise DesignError(
+            f"{slot.term.text}: with one row a level and no covariances between levels its effects "
+            "cannot be told from the residual. Leave the term out."
+        )
 
 
 def _check_residual(factor: RandomFactor, slot: TermSlot) -> None:

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from henderson.design.relationship import diagonal_root
 from henderson.diagnostics.precision import Precision
 from henderson.diagnostics.row_sets import RowSets, stacks
 from henderson.engine.criterion import factorise
 from henderson.engine.crossproducts import cross_products
-from henderson.engine.dense import DenseFactorisation, dense_products, factorise_dense
-from henderson.engine.problem import Rows, Standard
+from henderson.engine.dense import dense_products, factorise_dense
+from henderson.engine.problem import Grouping, Rows, Standard
+from henderson.engine.structured import StructuredFactorisation
 
 if TYPE_CHECKING:
     from henderson.covariance.residual.base import ResidualModel
@@ -109,7 +111,7 @@ def _by_the_rest(out: Deletions, optimum: Optimum, j: int, rest: np.ndarray) -> 
 
 def _factorise(optimum: Optimum, problem: Standard, rest: np.ndarray) -> Blocks:
     at, factors = optimum.at, optimum.layout.factors(optimum.at.phi)
-    if isinstance(optimum.factorisation, DenseFactorisation):
+    if isinstance(optimum.factorisation, StructuredFactorisation):
         residual = residual_rows(optimum.factorisation.cross.residual, rest)
         products = dense_products(problem, residual)
         return factorise_dense(products, factors, optimum.layout.residual_part(at.phi))
@@ -122,10 +124,23 @@ def without(problem: Standard, rest: np.ndarray) -> Standard:
     """A problem with some of its rows, in the same coordinates."""
     groupings = []
     for g in problem.groupings:
+        if g.root is not None:
+            groupings.append(_without_rows(g, rest))
+            continue
         levels, codes = np.unique(g.codes[rest], return_inverse=True)
         groupings.append(replace(g, codes=codes, n_levels=len(levels), z=g.z[rest]))
     rows = Rows(problem.x[rest], problem.y[rest], tuple(groupings))
     return replace(problem, rows=rows, reduced=None)
+
+
+def _without_rows(grouping: Grouping, rest: np.ndarray) -> Grouping:
+    """A factor of correlated levels with some of its rows: all levels stay."""
+    codes, z = grouping.codes[rest], grouping.z[rest]
+    assert grouping.root is not None
+    root = grouping.root
+    if grouping.size == 1:
+        root = diagonal_root(root, np.bincount(codes, z[:, 0] ** 2, grouping.n_levels))
+    return replace(grouping, codes=codes, z=z, root=root)
 
 
 def residual_rows(model: ResidualModel, rest: np.ndarray) -> ResidualModel:

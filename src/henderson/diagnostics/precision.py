@@ -23,7 +23,10 @@ from henderson.diagnostics.row_sets import components, stacks
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import cross_products
 from henderson.engine.dense import DenseFactorisation
+from henderson.engine.iterative import with_factor
+from henderson.engine.optimise import by_rows
 from henderson.engine.problem import Rows, Standard
+from henderson.engine.structured import StructuredFactorisation
 from henderson.errors import FitError
 
 if TYPE_CHECKING:
@@ -86,14 +89,16 @@ def precision(fit: Fit) -> Precision:
     FitError : the residual variance is estimated as zero.
     """
     optimum = fit.optimum
-    f = optimum.factorisation
+    f = with_factor(optimum.factorisation, "The inverse of V, row by row,")
     if not has_residual(fit):
         raise FitError(
             "The residual variance is estimated as zero beside the random effects', so residuals "
             "and influence are not defined: give the model fewer random effects."
         )
-    if isinstance(f, DenseFactorisation):
-        return DensePrecision(f)
+    if isinstance(f, StructuredFactorisation):
+        return DensePrecision(f.by_rows)
+    if any(g.root is not None for g in optimum.problem.groupings):
+        return DensePrecision(by_rows(optimum, optimum.at.phi))
     return BlockedPrecision(optimum, f)
 
 
@@ -110,7 +115,7 @@ def _random_covariances(
     out = np.zeros((*rows.shape, rows.shape[1]))
     for g, sigma in zip(problem.groupings, sigmas, strict=True):
         codes, z = g.codes[rows], g.z[rows]
-        out += (z @ sigma @ z.swapaxes(1, 2)) * (codes[:, :, None] == codes[:, None, :])
+        out += (z @ sigma @ z.swapaxes(1, 2)) * g.alike(codes)
     return out
 
 

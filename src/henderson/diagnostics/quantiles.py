@@ -47,6 +47,7 @@ def standardised_modes(fit: Fit) -> dict[str, pd.DataFrame]:
     spread = fit.condvar(given_beta=False)
     for t, (name, modes) in enumerate(fit.ranef().items()):
         prior = fit.scale * np.diag(fit.optimum.sigmas[t])
+        prior = prior * fit.design.random[t].variances[:, None]
         variance = prior - np.einsum("jkk->jk", spread[name])
         known = variance > 1e-8 * np.maximum(prior, 1e-300)
         out[name] = modes / np.sqrt(np.where(known, variance, np.nan))

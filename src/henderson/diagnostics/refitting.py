@@ -93,6 +93,8 @@ def _of(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
 def _factor(factor: RandomFactor, rows: np.ndarray) -> RandomFactor:
     kept, codes = np.unique(factor.codes[rows], return_inverse=True)
     parts = tuple((name, Factor(part.codes[rows], part.levels)) for name, part in factor.parts)
+    if factor.known is not None:  # tells of levels without rows too
+        return replace(factor, codes=factor.codes[rows], z=factor.z[rows], parts=parts)
     return replace(factor, codes=codes, levels=factor.levels[kept], z=factor.z[rows], parts=parts)
 
 

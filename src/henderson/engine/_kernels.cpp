@@ -12,6 +12,7 @@
 #include "cpp/iterative_module.hpp"
 #include "cpp/many.hpp"
 #include "cpp/rows.hpp"
+#include "cpp/structured_module.hpp"
 #include "cpp/tail.hpp"
 
 namespace nb = nanobind;
@@ -497,6 +498,7 @@ NB_MODULE(_kernels, m) {
     m.attr("MAX_EFFECTS") = MAX_EFFECTS;
     m.def("instruction_set", &instruction_set);
     iterative::add_to(m);
+    structured::add_to(m);
     m.def("level_products", &level_products, "codes"_a, "n_levels"_a, "z"_a, "xy"_a);
     m.def("reduce", &reduce, "y"_a, "x"_a, "z"_a, "codes"_a, "n_levels"_a, "weights"_a.none(),
           "terms"_a);

@@ -38,6 +38,8 @@ def suits(cross: CrossProducts, layout: Layout, *, exact: bool) -> bool:
         max(sizes) <= kernels.compiled.MAX_SIZE
         and sum(sizes) <= kernels.compiled.MAX_EFFECTS
         and all(term.structure.name in DIAGONAL for _, term in layout.terms)
+        # Links of correlated levels are one dense matrix, which numpy multiplies faster.
+        and (effects <= MOST_EXACT or sparse.issparse(cross.linked))
         and (effects <= MOST_EXACT if exact else cross.within_zz.pattern.is_dense)
     )
 
@@ -102,7 +104,9 @@ def _factorisation(
     cross: CrossProducts, factors: tuple[np.ndarray, ...], equations: tuple[Any, ...]
 ) -> Factorisation:
     """The equations that the kernels left at the optimum."""
-    weighted, gd, f, n_xy, n_zxy, n_zz, lower, t_xy, beta, r_inverse, rss, log_v, log_xvx = equations
+    weighted, gd, f, n_xy, n_zxy, n_zz, lower, t_xy, beta, r_inverse, rss, log_v, log_xvx = (
+        equations
+    )
     pattern, p = cross.within_zz.pattern, cross.p
     some = any(m.any() for m in factors[1:])
     return Factorisation(

@@ -21,11 +21,16 @@ from scipy import sparse
 
 from henderson.engine import kernels
 from henderson.engine.blocks import NO_PATTERN, BlockMatrix, BlockPattern, find_pattern, pattern_of
-from henderson.engine.problem import Grouping, Standard
+from henderson.engine.problem import Grouping, Standard, engine_order
+from henderson.errors import FitError
 
 # Entries of (J K, m) up to which head and tail are linked by a dense matrix: sparse ones cost more
 # to make than to multiply.
 SMALL_TABLE = 200_000
+# Share of the largest eigenvalue of Z'Z of correlated levels below which one is rounding.
+NULL = 1e-14
+# Entries of all the dense matrices of a tail beside correlated levels.
+MOST_ENTRIES = 400_000_000
 # Effects in the tail up to which Z_tail'Z_tail is made as one array, connected or not.
 SMALL_SQUARE = 400
 
@@ -69,9 +74,7 @@ def cross_products(problem: Standard) -> CrossProducts:
     if problem.reduced is not None:
         return _of_one_factor(problem, problem.reduced)
     groupings = problem.groupings
-    order = tuple(
-        sorted(range(len(groupings)), key=lambda t: -groupings[t].n_levels * groupings[t].size)
-    )
+    order = engine_order(groupings)
     ordered = [groupings[t] for t in order]
     xy = np.column_stack([problem.x, problem.y])
     root, inverse, dense = _reduce_head(ordered[:1], xy)
@@ -113,14 +116,28 @@ def _reduce_head(
     if not head:
         return np.zeros((0, 0, 0)), np.zeros((0, 0, 0)), np.zeros((0, 0, xy.shape[1]))
     a, b = kernels.level_products(head[0].codes, head[0].n_levels, head[0].z, xy)
+    if head[0].root is not None:
+        a, b = _diagonal(head[0].root, a), head[0].from_levels(b)
     root, inverse = level_roots(a)
     return root, inverse, inverse @ b
+
+
+def _diagonal(mixing: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Z_j'Z_j (J, 1, 1) of correlated levels, whose root makes Z'Z diagonal.
+
+    Null directions are made exactly zero, so that nothing is divided by their rounding.
+    """
+    found = np.einsum("jk,j,jk->k", mixing, a[:, 0, 0], mixing, optimize=True)
+    found[found < NULL * found.max(initial=0.0)] = 0.0
+    return found[:, None, None]
 
 
 def _reduce_tail(
     ordered: Sequence[Grouping], inverse: np.ndarray, xy: np.ndarray, flat: np.ndarray
 ) -> _Tail:
     head, *rest = ordered
+    if any(g.root is not None for g in ordered):
+        return _reduce_correlated(head, rest, inverse, xy, flat)
     sizes = [(g.n_levels, g.size) for g in rest]
     found = kernels.tail_products(head, rest, inverse, xy, most=SMALL_SQUARE)
     if found is not None and found.squares is not None:
@@ -137,6 +154,48 @@ def _reduce_tail(
     within_zz = within_zz - linked.T @ linked
     pattern = _pattern(ordered, z) if found is None else pattern_of(found.components, sizes)
     return _Tail(linked, z.T @ xy - linked.T @ flat, pattern.pack(within_zz))
+
+
+def _reduce_correlated(
+    head: Grouping,
+    rest: Sequence[Grouping],
+    inverse: np.ndarray,
+    xy: np.ndarray,
+    flat: np.ndarray,
+) -> _Tail:
+    """The tail where levels of some factor are correlated: every effect meets every other.
+
+    Raises
+    ------
+    FitError : dense matrices of so many effects do not fit into memory.
+    """
+    sizes = [(g.n_levels, g.size) for g in rest]
+    m, width = sum(j * k for j, k in sizes), head.n_levels * head.size
+    if m * (m + width) > MOST_ENTRIES:
+        raise FitError(
+            f"Beside correlated levels every random effect meets every other, and here are {m} and "
+            f"{width} of them: too many for dense matrices. Leave a grouping factor out."
+        )
+    z = sparse.hstack([indicator(g) for g in rest], format="csr")
+    across = _mixed(sparse.csr_array(indicator(head).T @ z).toarray(), rest)
+    across = head.from_levels(across.reshape(head.n_levels, -1)).reshape(width, m)
+    linked = kernels.scale_levels(inverse, across)
+    square = _mixed(_mixed((z.T @ z).toarray(), rest).T, rest)
+    own = _mixed((z.T @ xy).T, rest).T
+    pattern = pattern_of(np.zeros(m, dtype=np.intp), sizes)
+    return _Tail(linked, own - linked.T @ flat, pattern.pack(square - linked.T @ linked))
+
+
+def _mixed(columns: np.ndarray, tail: Sequence[Grouping]) -> np.ndarray:
+    """Columns (r, m) by level times the roots of correlated factors."""
+    out, at = np.array(columns), 0
+    for g in tail:
+        stop = at + g.n_levels * g.size
+        for k in range(at, at + g.size):
+            if g.root is not None:
+                out[:, k : stop : g.size] = columns[:, k : stop : g.size] @ g.root
+        at = stop
+    return out
 
 
 def _is_small(ordered: Sequence[Grouping]) -> bool:

@@ -20,15 +20,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from henderson.covariance.residual.base import BoundResidual, ResidualModel
-from henderson.engine.criterion import Profiled
-from henderson.engine.derivatives import (
-    AnyDirection,
-    Direction,
-    ResidualDirection,
-    SecondOrder,
-    second_order,
-)
+from henderson.engine.correlated import of_inverse
+from henderson.engine.derivatives import Direction
 from henderson.engine.problem import Standard
+from henderson.engine.structured import StructuredFactorisation
 from henderson.errors import FitError
 
 # Entries of a stack's V: what is worked on at once stays in the cache of a core.
@@ -41,7 +36,8 @@ class Stack:
 
     rows : (count, s) positions; residual : their R and its derivatives.
     xy : (count, s, p + 1); z : (count, s, K) per factor.
-    same : per factor (count, s, s) whether two rows are of one level; None if all are.
+    same : per factor (count, s, s) whether two rows are of one level, or the covariance of their
+        levels; None if all are of one.
     """
 
     rows: np.ndarray
@@ -52,7 +48,7 @@ class Stack:
     _moves: dict[Direction, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def within(self, factor: int, matrix: np.ndarray) -> np.ndarray:
-        """A matrix (count, s, s), zero between levels of a factor."""
+        """A matrix (count, s, s), zero between independent levels of a factor."""
         same = self.same[factor]
         return matrix if same is None else matrix * same
 
@@ -73,7 +69,11 @@ class DenseProducts:
 
     problem: Standard
     residual: ResidualModel
-    stacks: tuple[Stack, ...]
+
+    @cached_property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The rows sorted into components, made when first asked for."""
+        return _stacks(self.problem, self.residual)
 
     @property
     def n(self) -> int:
@@ -97,8 +97,13 @@ class DenseProducts:
 
 
 def dense_products(problem: Standard, residual: ResidualModel) -> DenseProducts:
-    """Sort the rows into components."""
-    codes = [g.codes for g in problem.groupings] + [residual.codes]
+    """The data of a model, to be worked on by components."""
+    return DenseProducts(problem, residual)
+
+
+def _stacks(problem: Standard, residual: ResidualModel) -> tuple[Stack, ...]:
+    codes = [g.codes if g.root is None else g.codes * 0 for g in problem.groupings]
+    codes.append(residual.codes)
     label = _components(codes, len(problem.y))
     order = np.argsort(label, kind="stable")
     counts = np.bincount(label)
@@ -111,15 +116,15 @@ def dense_products(problem: Standard, residual: ResidualModel) -> DenseProducts:
         stacks += [
             _stack(problem, residual, rows[at : at + size]) for at in range(0, len(rows), size)
         ]
-    return DenseProducts(problem, residual, tuple(stacks))
+    return tuple(stacks)
 
 
 def _stack(problem: Standard, residual: ResidualModel, rows: np.ndarray) -> Stack:
     same = []
     for g in problem.groupings:
         codes = g.codes[rows]
-        alike = (codes == codes[:, :1]).all()
-        same.append(None if alike else codes[:, :, None] == codes[:, None, :])
+        alike = g.root is None and (codes == codes[:, :1]).all()
+        same.append(None if alike else g.alike(codes))
     return Stack(
         rows,
         residual.bind(rows),
@@ -142,7 +147,7 @@ def _components(codes: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class DenseFactorisation(Profiled):
+class DenseFactorisation(StructuredFactorisation):
     """V factored at one Sigma and one phi of the residuals, in standard coordinates.
 
     inverses : V^-1 per stack; vx, py : V^-1X (n, p) and Py (n,).
@@ -161,11 +166,15 @@ class DenseFactorisation(Profiled):
     log_xvx: float
     _kept: dict[bool, list[np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def by_rows(self) -> DenseFactorisation:
+        return self
+
     @cached_property
     def h(self) -> tuple[np.ndarray, ...]:
         """Z_t'Py per factor, (J, K)."""
         return tuple(
-            _level_sums(g.codes, g.n_levels, g.z * self.py[:, None])
+            g.from_levels(_level_sums(g.codes, g.n_levels, g.z * self.py[:, None]))
             for g in self.cross.problem.groupings
         )
 
@@ -173,9 +182,13 @@ class DenseFactorisation(Profiled):
     def e(self) -> tuple[np.ndarray, ...]:
         """Z_t'V^-1X per factor, (J, K, p)."""
         return tuple(
-            _level_sums(
-                g.codes, g.n_levels, (g.z[:, :, None] * self.vx[:, None, :]).reshape(len(g.z), -1)
-            ).reshape(g.n_levels, g.size, self.cross.p)
+            g.from_levels(
+                _level_sums(
+                    g.codes,
+                    g.n_levels,
+                    (g.z[:, :, None] * self.vx[:, None, :]).reshape(len(g.z), -1),
+                ).reshape(g.n_levels, g.size, self.cross.p)
+            )
             for g in self.cross.problem.groupings
         )
 
@@ -186,17 +199,24 @@ class DenseFactorisation(Profiled):
 
     def _level_blocks(self, t: int) -> np.ndarray:
         g = self.cross.problem.groupings[t]
+        if g.root is not None:
+            return np.einsum("jkjl->jkl", self.between_effects(t))
         moved = np.empty((self.cross.n, g.size))
         for stack, inverse in zip(self.cross.stacks, self.inverses, strict=True):
             moved[stack.rows] = stack.within(t, inverse) @ stack.z[t]
         outer = (g.z[:, :, None] * moved[:, None, :]).reshape(len(g.z), -1)
         return _level_sums(g.codes, g.n_levels, outer).reshape(g.n_levels, g.size, g.size)
 
+    def between_effects(self, t: int) -> np.ndarray:
+        """Z_t'V^-1Z_t (J, K, J, K) of correlated levels, which bring all rows into one stack."""
+        (stack,), (inverse,) = self.cross.stacks, self.inverses
+        return of_inverse(self.cross.problem.groupings[t], stack.rows[0], inverse[0])
+
     def residual_gradient(self, reml: bool) -> np.ndarray:
         """tr(Q R_a) - y'P R_a P y / s2 per residual parameter, (m,)."""
         m = len(self.phi)
         parts = [
-            stack.residual.jacobian(self.phi).reshape(m, -1) @ weight.ravel()
+            stack.residual.jacobian(self.phi).reshape(m, weight.size) @ weight.ravel()
             for stack, weight in zip(self.cross.stacks, self._weights(reml), strict=True)
         ]
         return np.sum(parts, axis=0)
@@ -316,93 +336,3 @@ def _cholesky(a: np.ndarray) -> np.ndarray:
             "The implied covariance matrix is not positive definite: "
             "the residual structure has left its bounds. Try a simpler one."
         ) from error
-
-
-@dataclass(frozen=True)
-class DenseSecondOrder:
-    """The second-order blocks of a dense factorisation; directions may be residual ones."""
-
-    f: DenseFactorisation
-    directions: Sequence[AnyDirection]
-
-    def _stacks(self) -> list[np.ndarray]:
-        """V_a for all directions: (k, count, s, s) per stack."""
-        return [self._moves(stack) for stack in self.f.cross.stacks]
-
-    def _moves(self, stack: Stack) -> np.ndarray:
-        first = stack.residual.jacobian(self.f.phi)
-        return np.array(
-            [
-                first[d.number] if isinstance(d, ResidualDirection) else stack.moved_by(d)
-                for d in self.directions
-            ]
-        )
-
-    @cached_property
-    def sigma_entries(self) -> np.ndarray:
-        """The entries of Sigma; zero along the residual's own parameters, so that the direction of
-        the residual variance is R itself."""
-        return np.array(
-            [
-                self.f.sigmas[d.factor][d.i, d.j] if isinstance(d, Direction) else 0.0
-                for d in self.directions
-            ]
-        )
-
-    @cached_property
-    def _sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """tr(V^-1 V_a V^-1 V_b), tr(V^-1 V_a), V_a [V^-1X, Py] (k, n, p + 1), V^-1 times it."""
-        f, k = self.f, len(self.directions)
-        traces, singles = np.zeros((k, k)), np.zeros(k)
-        moved = np.zeros((k, f.cross.n, f.cross.p + 1))
-        solved = np.zeros_like(moved)
-        ends = np.column_stack([f.vx, f.py])
-        for stack, inverse, v in zip(f.cross.stacks, f.inverses, self._stacks(), strict=True):
-            w = inverse @ v
-            flat, turned = w.reshape(k, -1), w.swapaxes(2, 3).reshape(k, -1)
-            traces += flat @ turned.T
-            singles += np.einsum("acss->a", w)
-            here = ends[stack.rows]
-            moved[:, stack.rows] = v @ here
-            solved[:, stack.rows] = w @ here
-        return traces, singles, moved, solved
-
-    @cached_property
-    def q(self) -> np.ndarray:
-        return self._sums[2][:, :, -1] @ self.f.py
-
-    @cached_property
-    def quadratic(self) -> np.ndarray:
-        _, _, moved, solved = self._sums
-        u = moved[:, :, -1]
-        x = u @ self.f.vx
-        return u @ solved[:, :, -1].T - x @ self.f.c @ x.T
-
-    @cached_property
-    def x_singles(self) -> np.ndarray:
-        p = self.f.cross.p
-        return self.f.vx.T @ self._sums[2][:, :, :p]
-
-    @cached_property
-    def x_pairs(self) -> np.ndarray:
-        p, k = self.f.cross.p, len(self.directions)
-        _, _, moved, solved = self._sums
-        left = moved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
-        right = solved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
-        return (left @ right.T).reshape(k, p, k, p).swapaxes(1, 2)
-
-    def traces(self, reml: bool) -> np.ndarray:
-        if not reml:
-            return self._sums[0]
-        c, moved = self.f.c, self.f.c @ self.x_singles
-        fixed = 2.0 * np.einsum("pq,abqp->ab", c, self.x_pairs)
-        return self._sums[0] - fixed + np.einsum("apq,bqp->ab", moved, moved)
-
-    @cached_property
-    def p_traces(self) -> np.ndarray:
-        return self._sums[1] - np.einsum("pq,aqp->a", self.f.c, self.x_singles)
-
-
-@second_order.register
-def _(f: DenseFactorisation, directions: Sequence[AnyDirection]) -> SecondOrder:
-    return DenseSecondOrder(f, directions)

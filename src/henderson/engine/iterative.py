@@ -5,8 +5,8 @@ the average information, is solved for by conjugate gradients to `Effort.solve`.
 estimated from random probes z with independent signs (Hutchinson 1990, Commun. Stat. Simul. 19(2)),
 the same in every evaluation, so that what is estimated moves smoothly with Sigma:
 
-    the sums over levels of Z_j'V^-1Z_j, for the gradient: with D the part of S that is known, the
-    exact sums for D^-1 in the place of S^-1, and what S^-1 - D^-1 adds, from (S^-1 - D^-1) z;
+    the sums over levels of Z_j'V^-1Z_j, for the gradient: exactly with D, the blocks of S for
+    single levels, in the place of S; and what S^-1 - D^-1 adds, from (S^-1 - D^-1) z;
     log|S|, when it is asked for: see `iterative_logdet`.
 
 With S = I + Lambda'N Lambda (as in `criterion`), Lambda'(Z_tail'V^-1Z_tail)Lambda = I - S^-1, and
@@ -24,15 +24,15 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from henderson.engine.criterion import Factorisation, Profiled
-from henderson.engine.dense import DenseFactorisation
 from henderson.engine.derivatives import AnyDirection, Direction, second_order
 from henderson.engine.iterative_logdet import log_determinant
 from henderson.engine.iterative_products import IterativeProducts
 from henderson.engine.iterative_solver import Head, TailMatrix, conjugate_gradients, on_levels
+from henderson.engine.structured import StructuredFactorisation
 from henderson.errors import FitError
 
 # Singular values of M, squared, below which the traces take M as this large: they divide by it.
-FLOOR = 1e-8
+FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class IterativeFactorisation(Profiled):
 
 
 def with_factor(
-    f: Factorisation | DenseFactorisation | IterativeFactorisation, what: str
-) -> Factorisation | DenseFactorisation:
+    f: Factorisation | StructuredFactorisation | IterativeFactorisation, what: str
+) -> Factorisation | StructuredFactorisation:
     """f itself, where it is an exact factorisation.
 
     Raises
@@ -209,57 +209,63 @@ class TraceEstimate:
 
     @cached_property
     def system(self) -> TailMatrix:
-        """S with M_t = U s: another root of the same Sigma, kept from zero."""
+        """S with the symmetric root of every Sigma, kept from zero."""
         at = self.f.system
         return TailMatrix(at.cross, at.head, tuple(_kept_from_zero(m) for m in at.factors))
 
     @cached_property
-    def beyond(self) -> np.ndarray:
-        """(S^-1 - D^-1) z, (m, r)."""
-        s, z = self.system, self.f.cross.probes
-        solved = conjugate_gradients(s, z, s.cross.effort.trace)
-        return solved.x - s.precondition(z)
-
-    @property
     def sums(self) -> tuple[np.ndarray, ...]:
-        return (self._head(), *self._tail())
+        """(K, K) per factor, head first."""
+        z, q = self.f.cross.probes, self.f.cross.shared_effects
+        random = self._beyond(z - q @ (q.T @ z))
+        exact = self._beyond(q)
+        beyond = [r / z.shape[1] + e for r, e in zip(random, exact, strict=True)]
+        pairs = zip(self._known(), beyond, strict=True)
+        return tuple(known - (b + b.T) / 2.0 for known, b in pairs)
 
-    def _tail(self) -> list[np.ndarray]:
-        """M^-T (I - S^-1) M^-1, its blocks for single levels summed."""
-        s, z, out = self.system, self.f.cross.probes, []
-        parts = zip(s.cross.tail, s.factors, s.inverse_blocks, s.less_one, strict=True)
-        for where, m, inverse, less_one in parts:
-            known = (inverse @ less_one).sum(0)
-            rest = _level_products(self.beyond[where], z[where], len(m))
+    def _known(self) -> list[np.ndarray]:
+        """The sums with D^-1 in the place of S^-1."""
+        s, cross = self.system, self.f.cross
+        near = np.zeros_like(s.head.gd)
+        for m, inverse, cells in zip(s.factors, s.inverse_blocks, cross.met, strict=True):
+            near += cells.first_sums(m @ inverse @ m.T)
+        out = [(s.head.gd - s.head.left @ near @ s.head.left.swapaxes(1, 2)).sum(0)]
+        for m, inverse, less_one in zip(s.factors, s.inverse_blocks, s.less_one, strict=True):
             back = np.linalg.inv(m)
-            out.append(back.T @ (known - rest) @ back)
+            out.append(back.T @ (inverse @ less_one).sum(0) @ back)
         return out
 
-    def _head(self) -> np.ndarray:
-        """Z_1'V1^-1Z_1 - F T F', its blocks for single levels summed."""
+    def _beyond(self, z: np.ndarray) -> list[np.ndarray]:
+        """What S^-1 - D^-1 takes from them, from its product with z (m, r), summed over r."""
         s, cross = self.system, self.f.cross
-        left, size = s.head.left, cross.sizes[0][1]
-        known = np.zeros_like(s.head.gd)
-        for m, inverse, cells in zip(s.factors, s.inverse_blocks, cross.met, strict=True):
-            known += cells.first_sums(m @ inverse @ m.T)
-        near, far = (
-            on_levels(left, cross.cells.times(s.scale(v))) for v in (cross.probes, self.beyond)
+        effort = cross.effort
+        solved = conjugate_gradients(
+            s, z, effort.solve if effort.is_complete(cross.m) else effort.trace
         )
-        taken = (left @ known @ left.swapaxes(1, 2)).sum(0)
-        return s.head.gd.sum(0) - taken - _level_products(far, near, size)
+        start = s.precondition(z)
+        more = solved.x - start
+        near, far = (on_levels(s.head.left, cross.cells.times(s.scale(v))) for v in (z, more))
+        out = [_level_products(far, near, cross.sizes[0][1])]
+        # D^-1 (D - S) D^-1, the first-order part of S^-1 - D^-1, has no diagonal blocks.
+        more = more + s.precondition(solved.first - z)
+        for where, m in zip(cross.tail, s.factors, strict=True):
+            back = np.linalg.inv(m)
+            out.append(back.T @ _level_products(more[where], z[where], len(m)) @ back)
+        return out
 
 
 def _kept_from_zero(m: np.ndarray) -> np.ndarray:
+    """The symmetric root of M M': the one that moves smoothly with Sigma, as estimates must."""
     u, s, _ = np.linalg.svd(m)
-    return u * np.sqrt(np.maximum(s**2, FLOOR))
+    root: np.ndarray = (u * np.sqrt(np.maximum(s**2, FLOOR))) @ u.T
+    return root
 
 
 def _level_products(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
-    """sum_j a_j b_j' (K, K), symmetric part, the mean over the columns of a and b (J K, r)."""
-    count = a.shape[1]
-    left, right = (v.reshape(-1, size, count) for v in (a, b))
-    found = np.tensordot(left, right, axes=((0, 2), (0, 2))) / count
-    return (found + found.T) / 2.0
+    """sum_j a_j b_j' (K, K), summed over the columns of a and b (J K, r)."""
+    left, right = (v.reshape(-1, size, v.shape[1]) for v in (a, b))
+    found: np.ndarray = np.tensordot(left, right, axes=((0, 2), (0, 2)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -327,7 +333,7 @@ class IterativeSecondOrder:
         for d, e in zip(self.directions, self.matrices, strict=True):
             x = self.f.e[d.factor]
             out.append(np.tensordot(x, e @ x, axes=((0, 1), (0, 1))))
-        return np.array(out).reshape(-1, p, p)
+        return np.array(out).reshape(len(self.directions), p, p)
 
     @cached_property
     def x_pairs(self) -> np.ndarray:

@@ -16,8 +16,8 @@ import numpy as np
 from henderson.engine.trust_region import RADIUS, Descent, Model, Point
 
 P = TypeVar("P", bound=Point)
-# A descent stops when a full Newton step promises less: a thousandth of a standard error.
-TOLERANCE = 1e-6
+# A descent stops when a full Newton step promises less: 10^-4 of a standard error.
+TOLERANCE = 1e-8
 # Nodes and weights of Gauss and Legendre's rule with four points on (0, 1).
 _ABSCISSAE, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 NODES, WEIGHTS = (_ABSCISSAE + 1.0) / 2.0, _WEIGHTS / 2.0

@@ -31,9 +31,10 @@ def log_determinant(s: TailMatrix) -> tuple[float, float]:
         return 0.0, 0.0
     cross, effort, scaled = s.cross, s.cross.effort, Scaled(s)
     q = scaled.shared_effects
-    samples, error = np.zeros(0), np.inf
-    while len(samples) < max(effort.most, effort.probes) and error > effort.error:
-        z = cross.lot(1 + len(samples) // effort.probes)
+    samples, error, number = np.zeros(0), np.inf, 0
+    while not len(samples) or (len(samples) < effort.most and error > effort.error):
+        number += 1
+        z = cross.lot(number)
         samples = np.append(samples, scaled.quadratic(z - q @ (q.T @ z)))
         complete = effort.is_complete(cross.m)
         error = 0.0 if complete else float(samples.std(ddof=1) / np.sqrt(len(samples)))
@@ -67,14 +68,9 @@ class Scaled:
 
     @cached_property
     def shared_effects(self) -> np.ndarray:
-        """Orthonormal (m, k): R' times the indicators of each effect of each factor."""
-        cross, columns = self.s.cross, []
-        for where, (_, size) in zip(cross.tail, cross.sizes[1:], strict=True):
-            for k in range(size):
-                column = np.zeros((cross.m, 1))
-                column[where.start + k : where.stop : size] = 1.0
-                columns.append(self.rooted(column, transposed=True))
-        basis: np.ndarray = np.linalg.qr(np.hstack(columns)).Q
+        """Orthonormal (m, k): R' times those of the design."""
+        columns = self.rooted(self.s.cross.shared_effects, transposed=True)
+        basis: np.ndarray = np.linalg.qr(columns).Q
         return basis
 
     def quadratic(self, z: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ factors meet; nothing has n rows, and nothing is as large as the tail squared.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +20,18 @@ from scipy.sparse.csgraph import connected_components
 
 from henderson.engine import kernels
 from henderson.engine.crossproducts import CrossProducts, cross_products
-from henderson.engine.problem import Grouping, Standard
+from henderson.engine.problem import Grouping, Standard, engine_order
 from henderson.engine.sparse_tables import Cells, Table, beside, cell_table
+from henderson.errors import FitError
 
 Engine = Literal["auto", "exact", "iterative"]
 # Effects of the tail that meet in one component up to which its dense factor is made: beyond it an
 # evaluation takes 10^11 operations and 200 MB a matrix, several times over.
 LARGEST_COMPONENT = 5_000
+# Sets of probes in a lot, at least, however many effects make a set large.
+SETS = 4
+# Dense matrices of that size that an exact fit holds at a time.
+COPIES = 6
 
 
 @dataclass(frozen=True)
@@ -33,24 +39,30 @@ class Effort:
     """How much work goes into what is estimated by random probes.
 
     seed : of the probes, the same in every evaluation and every fit.
-    probes : of an evaluation. most : of the log-determinant at the optimum, at which point it is
-        taken in lots of `probes` until its standard error is below `error`.
+    probes : of an evaluation, at least. numbers : in a set of probes up to which there are more.
+    most : of the log-determinant at the optimum, for which sets are added until its standard error
+        is below `error`.
     solve, trace, log : relative size of the residual at which the solver stops: for X, y and the
         average information; for the traces; for the log-determinant. limit : its iterations.
     """
 
     seed: int = 20
     probes: int = 16
+    numbers: int = 2**17
     most: int = 256
     error: float = 0.05
     solve: float = 1e-10
-    trace: float = 1e-4
+    trace: float = 1e-6
     log: float = 1e-6
     limit: int = 2_000
 
+    def count(self, m: int) -> int:
+        """Probes of m effects: a power of two, or `probes`."""
+        return max(self.probes, _power_of_two(self.numbers // m + 1) // 2)
+
     def is_complete(self, m: int) -> bool:
-        """Whether the probes of m effects are all orthogonal: nothing is then left to chance."""
-        return self.probes >= _power_of_two(m)
+        """Whether the probes of m effects span everything: nothing is then left to chance."""
+        return self.count(m) >= _power_of_two(m)
 
 
 @dataclass(frozen=True)
@@ -104,16 +116,31 @@ class IterativeProducts:
         return np.concatenate([b.reshape(-1, self.p + 1) for b in self.with_xy[1:]])
 
     @cached_property
+    def shared_effects(self) -> np.ndarray:
+        """Orthonormal (m, k): for each effect of each factor of the tail, all levels alike.
+
+        In a connected design these are the directions in which S is far from its diagonal blocks.
+        """
+        columns = []
+        for where, (levels, size) in zip(self.tail, self.sizes[1:], strict=True):
+            column = np.zeros((self.m, size))
+            for k in range(size):
+                column[where.start + k : where.stop : size, k] = levels**-0.5
+            columns.append(column)
+        return np.hstack(columns)
+
+    @cached_property
     def probes(self) -> np.ndarray:
         """(m, r) of signs, for the traces."""
         return self.lot(0)
 
     def lot(self, number: int) -> np.ndarray:
         """Signs (m, r), independent of those of other lots."""
-        effort = self.effort
+        effort, effects = self.effort, sum(size for _, size in self.sizes[1:])
         if effort.is_complete(self.m):
             return _walsh(self.m, _power_of_two(self.m))
-        return rademacher(self.sizes[1:], effort.probes, effort.seed + number)
+        count = max(effort.count(self.m), SETS * _power_of_two(effects))
+        return rademacher(self.sizes[1:], count, effort.seed + number)
 
 
 def _power_of_two(count: int) -> int:
@@ -121,22 +148,27 @@ def _power_of_two(count: int) -> int:
 
 
 def rademacher(sizes: Sequence[tuple[int, int]], count: int, seed: int) -> np.ndarray:
-    """Random signs (m, count).
+    """Random signs (m, count) in sets of the power of two not below the number of effects.
 
-    A level has one random sign a probe, and its K effects differ from it by rows of a Hadamard
-    matrix: with a multiple of K' probes (K' the power of two not below K) products of different
-    effects of one level sum to exactly zero over the probes.
+    Within a set a level has one random sign, and its effects, and those of other factors, differ
+    by rows of a Hadamard matrix: over a set, products of two different effects of whatever levels
+    sum to exactly zero. So an effect of little variance is not drowned by the others, as it would
+    be where its estimate is divided by that variance.
     """
     rng = np.random.default_rng(seed)
-    parts = []
+    width = _power_of_two(sum(size for _, size in sizes))
+    rows = _walsh(width, width)
+    parts, first = [], 0
     for levels, size in sizes:
-        signs = rng.integers(0, 2, (levels, 1, count)) * 2.0 - 1.0
-        parts.append((signs * _walsh(size, count)).reshape(levels * size, count))
+        signs = rng.integers(0, 2, (levels, 1, count // width, 1)) * 2.0 - 1.0
+        own = rows[first : first + size, None, :]
+        parts.append((signs * own).reshape(levels * size, count))
+        first += size
     return np.concatenate(parts)
 
 
 def _walsh(size: int, count: int) -> np.ndarray:
-    """(size, count) signs (-1)^(bits that k and r share): rows of a Hadamard matrix, repeated."""
+    """(size, count) signs (-1)^(bits that k and r share): rows of a Hadamard matrix."""
     shared = np.arange(size)[:, None] & np.arange(count)
     bits = np.zeros_like(shared)
     while shared.any():
@@ -145,39 +177,60 @@ def _walsh(size: int, count: int) -> np.ndarray:
     return 1.0 - 2.0 * bits
 
 
-def engine_order(groupings: Sequence[Grouping]) -> tuple[int, ...]:
-    """Factors by their numbers of effects, most first."""
-    return tuple(
-        sorted(range(len(groupings)), key=lambda t: -groupings[t].n_levels * groupings[t].size)
-    )
-
-
 def choose_products(problem: Standard, engine: Engine) -> CrossProducts | IterativeProducts:
     """The cross-products of the engine asked for, or for "auto" of the exact one where it fits.
 
-    The iterative engine needs two grouping factors: with one there is nothing to iterate on.
+    The iterative engine needs two grouping factors: with one there is nothing to iterate on. It has
+    no way with correlated levels.
+
+    Raises
+    ------
+    FitError : the exact one is asked for, and the machine has not the memory.
     """
     groupings = problem.given.groupings
-    if len(groupings) < 2 or engine == "exact":
+    if len(groupings) < 2 or any(g.root is not None for g in groupings):
         return cross_products(problem)
-    if engine == "iterative":
-        return iterative_products(problem)
     sizes = sorted(g.n_levels * g.size for g in groupings)
-    if sum(sizes[:-1]) <= LARGEST_COMPONENT:
+    small = sum(sizes[:-1]) <= LARGEST_COMPONENT
+    if small and engine != "iterative":
         return cross_products(problem)
     found = iterative_products(problem)
-    if largest_component(found) > LARGEST_COMPONENT:
+    if engine == "iterative":
         return found
+    width = largest_component(found)
+    if engine == "auto" and width > LARGEST_COMPONENT:
+        return found
+    _refuse_too_large(width)
     return cross_products(problem)
+
+
+def _refuse_too_large(width: int) -> None:
+    need, there = COPIES * 8 * width**2 / 1e9, _memory()
+    if need > there:
+        raise FitError(
+            f"An exact factor for {width} random effects that meet takes about {need:.0f} GB of "
+            f"memory, and this machine has {there:.0f}: leave out engine='exact'."
+        )
+
+
+def _memory() -> float:
+    """Memory of the machine in GB; without bound where it does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / 1e9
+    except (AttributeError, ValueError):
+        return np.inf
 
 
 def largest_component(cross: IterativeProducts) -> int:
     """Most effects of the tail that meet, directly or through others, in levels of the head."""
     links = beside([c.levels for c in cross.met])
-    graph = sparse.block_array([[None, links.csr], [links.csr.T, None]], format="csr")
-    _, label = connected_components(graph, directed=False)
+    head, tail = links.shape
+    pointers = np.append(links.pointers, np.full(tail, links.pointers[-1]))
+    parts = (np.ones(len(links.indices)), links.indices + np.int32(head), pointers)
+    graph = sparse.csr_array(parts, shape=(head + tail,) * 2)
+    _, label = connected_components(graph, directed=True, connection="weak")
     widths = np.concatenate([np.full(levels, size) for levels, size in cross.sizes[1:]])
-    return int(np.bincount(label[links.shape[0] :], widths).max(initial=0.0))
+    return int(np.bincount(label[head:], widths).max(initial=0.0))
 
 
 def iterative_products(problem: Standard, effort: Effort = Effort()) -> IterativeProducts:

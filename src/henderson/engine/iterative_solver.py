@@ -72,8 +72,8 @@ class TailMatrix:
         parts = []
         for s, factor in zip(self.cross.tail, self.factors, strict=True):
             m = factor.T if transposed else factor
-            part = v[s].reshape(-1, len(m), v.shape[1])
-            parts.append((m[0, 0] * part if len(m) == 1 else m @ part).reshape(-1, v.shape[1]))
+            part = v[s].reshape(len(v[s]) // len(m), len(m), v.shape[1])
+            parts.append((m[0, 0] * part if len(m) == 1 else m @ part).reshape(v[s].shape))
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def times(self, v: np.ndarray) -> np.ndarray:
@@ -118,9 +118,13 @@ class TailMatrix:
 
 @dataclass(frozen=True)
 class Solved:
-    """x (m, r), and the steps of the iteration: lengths and ratios, each (iterations, r)."""
+    """x (m, r), and the steps of the iteration: lengths and ratios, each (iterations, r).
+
+    first : S D^-1 right (m, r), which the first step needs.
+    """
 
     x: np.ndarray
+    first: np.ndarray
     lengths: np.ndarray
     ratios: np.ndarray
 
@@ -139,13 +143,14 @@ def conjugate_gradients(s: TailMatrix, right: np.ndarray, tolerance: float) -> S
     residual = right.copy()
     z = s.precondition(residual)
     direction = z.copy()
-    size = _dots(residual, z)
+    size, first = _dots(residual, z), np.zeros_like(right)
     goal = tolerance**2 * size
     lengths, ratios = [], []
     for step in range(s.cross.effort.limit):
         if not (size > goal).any():
             break
         moved = s.times(direction)
+        first = moved if step == 0 else first
         length = _ratio(size, _dots(direction, moved))
         x += length * direction
         residual -= length * moved
@@ -164,8 +169,8 @@ def conjugate_gradients(s: TailMatrix, right: np.ndarray, tolerance: float) -> S
             "factors are nearly nested, or predictors of random slopes nearly collinear. Leave out "
             "a random term, or fit with engine='exact' if memory allows."
         )
-    steps = (np.array(v).reshape(-1, right.shape[1]) for v in (lengths, ratios))
-    return Solved(x, *steps)
+    steps = (np.array(v).reshape(len(v), right.shape[1]) for v in (lengths, ratios))
+    return Solved(x, first, *steps)
 
 
 def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ try:
 except ImportError:  # installed without a compiler
     compiled = None
 
+
 class Grouped(Protocol):
     """A grouping factor: codes (n,) in 0..n_levels-1 and its columns of Z (n, K)."""
 
@@ -213,11 +214,11 @@ def tail_products(
     found = compiled.tail_products(head.codes, head.z, head.n_levels, inverse, rest, xy, most)
     if found is None:
         return None
-    *parts, squares = found
-    m = len(parts[-1])
-    return TailProducts(
-        head.z.shape[1], *parts, None if squares is None else squares.reshape(m, m)
-    )
+    pointers, columns, values, products, components, squares = found
+    if squares is not None:
+        squares = squares.reshape(len(components), len(components))
+    size = head.z.shape[1]
+    return TailProducts(size, pointers, columns, values, products, components, squares)
 
 
 @dataclass(frozen=True)

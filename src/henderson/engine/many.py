@@ -75,6 +75,7 @@ def suits(x: np.ndarray, groupings: Sequence[Grouping]) -> bool:
     return (
         kernels.compiled is not None
         and len(groupings) == 1
+        and groupings[0].root is None
         and 1 <= groupings[0].size <= kernels.compiled.MAX_SIZE
         and x.shape[1] <= one_factor.MOST_COLUMNS
         and all(t.structure.name in one_factor.DIAGONAL for t in groupings[0].terms)

@@ -17,6 +17,7 @@ import numpy as np
 
 from henderson.covariance.residual.base import ResidualModel
 from henderson.engine import crossed, one_factor
+from henderson.engine.correlated import between_effects, level_variances
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.dense import (
@@ -26,13 +27,17 @@ from henderson.engine.dense import (
     factorise_dense,
 )
 from henderson.engine.derivatives import gradient_blocks, hessian, information, second_order
+from henderson.engine.finite_basis import structured_products
 from henderson.engine.iterative import IterativeFactorisation, factorise_iterative
 from henderson.engine.iterative_descent import find_root, integrated_rise
 from henderson.engine.iterative_products import Engine, IterativeProducts, choose_products
 from henderson.engine.one_factor import Rules
 from henderson.engine.parameters import Layout, diagonal
 from henderson.engine.problem import Standard
+from henderson.engine.structured import StructuredFactorisation
+from henderson.engine.structured_levels import factorise_structured
 from henderson.engine.trust_region import Descent, minimise
+from henderson.errors import FitError
 
 Products = CrossProducts | DenseProducts | IterativeProducts
 
@@ -41,6 +46,8 @@ Products = CrossProducts | DenseProducts | IterativeProducts
 # start uses. floor, edge: shares that the start keeps of the residual variance and of Sigma's
 # largest eigenvalue.
 RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
+# Rows of a matrix V that is factored whole.
+MOST_ROWS = 6_000
 # Effects in the tail up to which the exact Hessian drives the descent.
 LARGE_TAIL = 300
 
@@ -62,14 +69,14 @@ class Evaluated:
     known: Factorisation | None = None
 
     @cached_property
-    def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
+    def factorisation(self) -> Factorisation | StructuredFactorisation | IterativeFactorisation:
         if self.known is not None:
             return self.known
         factors = self.layout.factors(self.phi)
         if isinstance(self.cross, IterativeProducts):
             return factorise_iterative(self.cross, factors)
         if isinstance(self.cross, DenseProducts):
-            return factorise_dense(self.cross, factors, self.layout.residual_part(self.phi))
+            return factorise_structured(self.cross, factors, self.layout.residual_part(self.phi))
         return factorise(self.cross, factors)
 
     @cached_property
@@ -86,7 +93,7 @@ class Evaluated:
     @cached_property
     def gradient(self) -> np.ndarray:
         terms = self.layout.gradient(self.phi, self.d)
-        if not isinstance(self.factorisation, DenseFactorisation):
+        if not isinstance(self.factorisation, StructuredFactorisation):
             return terms
         return np.concatenate([terms, self.factorisation.residual_gradient(self.reml)])
 
@@ -99,7 +106,7 @@ class Evaluated:
     def curvature(self) -> np.ndarray:
         """The part of the Hessian that comes from the curvature of V(phi)."""
         terms = self.layout.curvature(self.phi, self.d)
-        if not isinstance(self.factorisation, DenseFactorisation):
+        if not isinstance(self.factorisation, StructuredFactorisation):
             return terms
         return diagonal([terms, self.factorisation.residual_curvature(self.reml)])
 
@@ -183,7 +190,7 @@ class Optimum:
     verdict: Verdict
 
     @property
-    def factorisation(self) -> Factorisation | DenseFactorisation | IterativeFactorisation:
+    def factorisation(self) -> Factorisation | StructuredFactorisation | IterativeFactorisation:
         return self.at.factorisation
 
     @property
@@ -244,6 +251,9 @@ class Optimum:
         """Var(b_j | y) (J, K, K), beta taken as known (lme4's) or its uncertainty included."""
         place = self.place(factor)
         f = self.factorisation
+        if self.problem.given.groupings[factor].root is not None:
+            levels = self.cross.sizes[place][0]
+            return self.level_variances(factor, lambda r: r, np.zeros(levels), given_beta)
         blocks = f.g[place]
         if not given_beta:
             e = f.e[place]
@@ -252,6 +262,32 @@ class Optimum:
         inner = sigma - sigma @ blocks @ sigma
         back = np.linalg.inv(self.problem.r_z[factor])
         return self.sigma2 * back @ inner @ back.T
+
+    def level_variances(
+        self,
+        factor: int,
+        extend: Callable[[np.ndarray], np.ndarray],
+        rest: np.ndarray,
+        given_beta: bool = True,
+    ) -> np.ndarray:
+        """The same (r, K, K) for levels some of which are known through others only.
+
+        extend : from the effects of a correlated factor's levels (J, ...) to the best guesses of
+            those of all levels (r, ...); rest : (r,) what K leaves of the variances of these.
+        """
+        place, f = self.place(factor), self.factorisation
+        if isinstance(f, StructuredFactorisation):
+            between = f.by_rows.between_effects(factor)
+        else:
+            assert isinstance(f, Factorisation)
+            between = between_effects(f, place)
+        if not given_beta:
+            e = f.e[place]
+            between = between - np.tensordot(e @ f.c, e, axes=(2, 2))
+        root = self.problem.given.groupings[factor].on_levels(np.eye(len(between)))
+        found = level_variances(extend(root), f.sigmas[place], between, rest)
+        back = np.linalg.inv(self.problem.r_z[factor])
+        return self.sigma2 * back @ found @ back.T
 
     @cached_property
     def ranks(self) -> tuple[tuple[int, int], ...]:
@@ -283,9 +319,50 @@ def optimise(
     residual : the structure of the residuals; independent with equal variances if None.
     engine : "exact", "iterative", or as `iterative_products.choose_products` finds.
     """
+    if residual is None and needs_rows(problem):
+        residual = ResidualModel(np.arange(len(problem.given.y)))
     if residual is None:
         return optimise_products(problem, choose_products(problem, engine), reml, start)
-    return optimise_products(problem, dense_products(problem, residual), reml, start)
+    return optimise_products(problem, structured_products(problem, residual), reml, start)
+
+
+def needs_rows(problem: Standard) -> bool:
+    """Whether no factor makes Z'Z block-diagonal, so that V itself is to be factored.
+
+    Raises
+    ------
+    FitError : V has too many rows for that.
+    """
+    groupings = problem.given.groupings
+    if not groupings or any(g.root is None or g.size == 1 for g in groupings):
+        return False
+    refuse_rows(problem, "A fit of several effects by level of a known covariance alone")
+    return True
+
+
+def refuse_rows(problem: Standard, what: str) -> None:
+    """Raise `FitError` where V has too many rows to be factored whole, as `what` needs."""
+    n = len(problem.given.y)
+    if n > MOST_ROWS:
+        raise FitError(
+            f"{what} needs dense matrices of all rows, and {n} are too many: up to {MOST_ROWS} "
+            "are taken."
+        )
+
+
+def by_rows(optimum: Optimum, phi: np.ndarray) -> DenseFactorisation:
+    """V of a fit with correlated levels and independent residuals factored whole, (n, n).
+
+    Raises
+    ------
+    FitError : it has too many rows.
+    """
+    problem = optimum.problem
+    refuse_rows(problem, "Beside a known covariance of levels this")
+    products = dense_products(problem, ResidualModel(np.arange(len(problem.given.y))))
+    factors = optimum.layout.factors(phi)
+    ordered = [factors[optimum.place(t)] for t in range(len(factors))]
+    return factorise_dense(products, ordered, np.zeros(0))
 
 
 def optimise_products(

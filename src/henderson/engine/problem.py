@@ -10,7 +10,7 @@ of radius one means the same thing for every model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,16 +31,50 @@ class Term:
 
 @dataclass(frozen=True)
 class Grouping:
-    """A grouping factor: `codes` (n,) in 0..n_levels-1, `z` (n, K), and its terms."""
+    """A grouping factor: `codes` (n,) in 0..n_levels-1, `z` (n, K), and its terms.
+
+    root : R (J, J) where levels are correlated: their effects are R times independent ones, and
+        "level" in the engine means one of these. The covariance is R R' (x) Sigma.
+    """
 
     codes: np.ndarray
     n_levels: int
     z: np.ndarray
     terms: tuple[Term, ...]
+    root: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         return self.z.shape[1]
+
+    def on_levels(self, effects: np.ndarray) -> np.ndarray:
+        """Effects of the caller's levels (J, ...) from the independent ones (J, ...)."""
+        return effects if self.root is None else np.tensordot(self.root, effects, axes=1)
+
+    def from_levels(self, sums: np.ndarray) -> np.ndarray:
+        """Sums over the rows of every independent effect (J, ...) from those of levels (J, ...)."""
+        return sums if self.root is None else np.tensordot(self.root.T, sums, axes=1)
+
+    def alike(self, codes: np.ndarray) -> np.ndarray:
+        """Covariances (..., s, s) between the levels of stacked rows, codes (..., s)."""
+        if self.root is None:
+            return codes[..., :, None] == codes[..., None, :]
+        rows = self.root[codes]
+        return rows @ rows.swapaxes(-1, -2)
+
+
+def engine_order(groupings: Sequence[Grouping]) -> tuple[int, ...]:
+    """Factors by their numbers of effects, most first.
+
+    A factor of correlated levels can come first, where Z'Z is to be block-diagonal, only with one
+    effect a level, for which a root makes it diagonal.
+    """
+
+    def key(t: int) -> tuple[bool, int]:
+        g = groupings[t]
+        return g.root is not None and g.size > 1, -g.n_levels * g.size
+
+    return tuple(sorted(range(len(groupings)), key=key))
 
 
 @dataclass(frozen=True)
@@ -128,8 +162,9 @@ class Standard:
         return back @ standard @ back.T
 
     def effects(self, factor: int, standard: np.ndarray) -> np.ndarray:
-        """Random effects (J, K) in the caller's coordinates."""
-        return self.y_scale * standard @ np.linalg.inv(self.r_z[factor]).T
+        """Random effects (J, K) of the levels in the caller's coordinates."""
+        own = self.given.groupings[factor].on_levels(standard)
+        return self.y_scale * own @ np.linalg.inv(self.r_z[factor]).T
 
 
 def standardise(
@@ -153,7 +188,7 @@ def standardise(
 
 def _reduced(given: Given) -> Standard | None:
     """One factor: maps and levels from two passes of the compiled kernels, if they can."""
-    if len(given.groupings) != 1:
+    if len(given.groupings) != 1 or given.groupings[0].root is not None:
         return None
     (g,) = given.groupings
     terms = [(t.columns.start, t.columns.stop, t.structure.rotation) for t in g.terms]
@@ -193,7 +228,7 @@ def _mapped_rows(problem: Standard) -> Rows:
     x = given.weighted(given.x)
     y = given.weighted(given.y) - x @ problem.beta0
     groupings = tuple(
-        Grouping(g.codes, g.n_levels, given.weighted(g.z) @ np.linalg.inv(r), g.terms)
+        replace(g, z=given.weighted(g.z) @ np.linalg.inv(r))
         for g, r in zip(given.groupings, problem.r_z, strict=True)
     )
     return Rows(_solve(problem.r_x, x.T, transposed=True).T, y / problem.y_scale, groupings)
@@ -243,13 +278,17 @@ def _residual(q: np.ndarray, r: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
 def _standard_grouping(z: np.ndarray, grouping: Grouping) -> tuple[Grouping, np.ndarray]:
     """The same grouping with sum_j Z_j'Z_j = J I as far as each structure allows."""
     out = np.empty_like(z, dtype=float)
+    sized = z
+    if grouping.root is not None:
+        sd = np.sqrt(np.einsum("ij,ij->i", grouping.root, grouping.root))
+        sized = z * sd[grouping.codes][:, None]
     r = np.zeros((z.shape[1], z.shape[1]))
     for term in grouping.terms:
         part = z[:, term.columns]
-        basis = _basis(part, term.structure.rotation) / np.sqrt(grouping.n_levels)
+        basis = _basis(sized[:, term.columns], term.structure.rotation) / np.sqrt(grouping.n_levels)
         out[:, term.columns] = part @ np.linalg.inv(basis)
         r[term.columns, term.columns] = basis
-    return Grouping(grouping.codes, grouping.n_levels, out, grouping.terms), r
+    return replace(grouping, z=out), r
 
 
 def _basis(z: np.ndarray, rotation: str) -> np.ndarray:

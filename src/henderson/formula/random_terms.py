@@ -214,7 +214,10 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _write(call: _Call, lhs: str, group: tuple[str, ...]) -> str:
-    options = "".join(f", {name}={value}" for name, value in call.options)
+    short = UNNAMED_OPTION.get(call.name)
+    options = "".join(
+        f", {value}" if name == short else f", {name}={value}" for name, value in call.options
+    )
     return f"{call.name}({lhs} {call.bar} {_group_text(group)}{options})"
 
 

@@ -67,8 +67,8 @@ def caic(fit: Fit) -> CAic:
     """
     if fit.optimum.layout.residual is not None:
         raise DesignError(
-            "The conditional AIC is worked out for independent residuals only: compare fits with "
-            "structured residuals by AIC."
+            "The conditional AIC is worked out for independent residuals only, and not for several "
+            "effects by level of a known covariance alone: compare such fits by AIC."
         )
     known = hat_trace(fit)
     edf = known + _estimation(fit)
@@ -127,7 +127,11 @@ def _vectors(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     for d in optimum.layout.sigma_directions:
         grouping = optimum.problem.groupings[order[d.factor]]
         effects = f.h[d.factor] @ d.matrix(grouping.size)
-        out.append(_residual(fit, np.einsum("nk,nk->n", grouping.z, effects[grouping.codes])))
+        out.append(
+            _residual(
+                fit, np.einsum("nk,nk->n", grouping.z, grouping.on_levels(effects)[grouping.codes])
+            )
+        )
     return p_y, np.array(out)
 
 
@@ -141,5 +145,5 @@ def _residual(fit: Fit, v: np.ndarray) -> np.ndarray:
     for place, t in enumerate(cross.order):
         grouping = problem.groupings[t]
         modes = f.h[place] @ f.sigmas[place]
-        out = out - np.einsum("nk,nk->n", grouping.z, modes[grouping.codes])
+        out = out - np.einsum("nk,nk->n", grouping.z, grouping.on_levels(modes)[grouping.codes])
     return np.asarray(out)

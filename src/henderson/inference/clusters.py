@@ -30,6 +30,11 @@ def independent_clusters(fit: Fit, cluster: Any = None) -> Factor:
     """
     found = _outermost(fit) if cluster is None else _given(fit, cluster)
     for factor in fit.design.random:
+        if factor.known is not None:
+            raise DesignError(
+                f"The levels of '{factor.name}' have a known covariance, so no clusters of rows "
+                "are independent: use the parametric bootstrap or model-based standard errors."
+            )
         split = split_levels(factor, found.codes)
         if len(split):
             raise DesignError(

@@ -110,6 +110,8 @@ def eigenvalues(fit: Fit) -> np.ndarray:
     zx = np.stack(
         [np.bincount(grouping.codes, z * x, grouping.n_levels) for x in problem.x.T], axis=1
     ) / np.sqrt(len(z))
+    if grouping.root is not None:  # which makes Z'Z diagonal for correlated levels too
+        d, zx = np.einsum("jk,j,jk->k", grouping.root, d, grouping.root), grouping.from_levels(zx)
     same = np.unique(np.round(d / d.max(), 12), return_inverse=True)[1]
     plain, diagonals, rows = [np.zeros(0)], [], []
     for k in range(same.max() + 1):

@@ -178,12 +178,12 @@ def _levels(design: Design, name: str, values: pd.Series) -> list[Any] | None:
         return list(spec.levels[name])
     if pd.api.types.is_bool_dtype(values.dtype):
         return [False, True]
-    if name in _categorical(spec.state):
+    if name in categorical(spec.state):
         return sorted(values.unique().tolist())
     return None
 
 
-def _categorical(state: Any) -> set[str]:
+def categorical(state: Any) -> set[str]:
     """Columns of numbers that the formula makes factors of, as `C(day)` does."""
     if state is None:
         return set()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from henderson.engine.dense import DenseFactorisation
+from henderson.engine.structured import StructuredFactorisation
 
 if TYPE_CHECKING:
     from henderson.engine.optimise import Evaluated
@@ -83,7 +83,7 @@ def _along_entries(at: Evaluated) -> tuple[np.ndarray, np.ndarray]:
 def _along_parameters(at: Evaluated) -> tuple[np.ndarray, np.ndarray]:
     """d / 2 and F along the internal parameters."""
     f, scores = at.factorisation, mixed_scores(at)
-    if isinstance(f, DenseFactorisation):
+    if isinstance(f, StructuredFactorisation):
         scores = np.column_stack([scores, f.residual_scores()])
     z = at.tangent
     return z.T @ at.hessian @ z / 2.0, scores @ at.jacobian @ z

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-from henderson.engine.dense import DenseFactorisation
 from henderson.engine.derivatives import SecondOrder, information, second_order
+from henderson.engine.iterative import with_factor
 from henderson.engine.optimise import Evaluated, Optimum
 from henderson.engine.problem import Term
+from henderson.engine.structured import StructuredFactorisation
 
 # Below this a difference of numbers near one has lost half of its digits.
 VANISHING = 1e-8
@@ -74,7 +75,9 @@ def _match_moments(q: int, a1: float, a2: float) -> tuple[float, float]:
 
 def kenward_roger(optimum: Optimum) -> KenwardRoger:
     """The adjustment at an optimum, in the caller's coordinates."""
-    f = optimum.factorisation
+    f = with_factor(optimum.factorisation, "Kenward and Roger's adjustment")
+    if isinstance(f, StructuredFactorisation):
+        f = f.by_rows  # the traces of pairs of residual parameters, apart from R's curvature
     s2 = f.s2(optimum.reml)
     second = second_order(f, optimum.layout.directions)
     moves = parameter_moves(optimum.at)
@@ -136,7 +139,7 @@ def bends(at: Evaluated, second: SecondOrder) -> np.ndarray:
         stop = start + len(phi)
         out[start:stop, start:stop] = _term_bends(at, factor, term, phi)
         start = stop
-    if m and isinstance(at.factorisation, DenseFactorisation):
+    if m and isinstance(at.factorisation, StructuredFactorisation):
         out[start:-1, start:-1] = at.factorisation.residual_bends()
         out[-1, start:-1] = out[start:-1, -1] = second.x_singles[len(second.x_singles) - m :]
     return out

@@ -118,7 +118,9 @@ def comparable_fits(fits: Sequence[Fit], refit: bool | None) -> tuple[list[Fit],
 
 def by_ml(fit: Fit) -> Fit:
     """The fit itself, or the same model by maximum likelihood."""
-    return fit if fit.method == "ML" else fit_design(fit.design, "ML")
+    if fit.method == "ML":
+        return fit
+    return fit_design(fit.design, "ML", engine=fit.optimum.engine)
 
 
 def likelihood_ratio(small: Fit, big: Fit) -> LikelihoodRatio:

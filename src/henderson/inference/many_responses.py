@@ -89,6 +89,7 @@ def lmm_many(
     ddf: Literal["satterthwaite", "residual", "normal"] = "satterthwaite",
     weights: Any = None,
     offset: Any = None,
+    matrices: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> ManyResults:
     """Fit one linear mixed model to each column of Y.
@@ -99,6 +100,7 @@ def lmm_many(
     data : the predictors and groups, N rows. Rows with a missing value among them are left out.
     Y : (N, m) array or table, its rows those of `data`. A column with a missing value in the rows
         used is not fitted; `failures` says so.
+    matrices : known covariances of levels by name, as in `lmm`.
     threads : for models with one grouping factor; the numbers do not depend on it.
 
     Raises
@@ -119,7 +121,7 @@ def lmm_many(
         raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
     if method not in ("REML", "ML"):
         raise DesignError(f"Unknown method '{method}': choose 'REML' or 'ML'.")
-    design = blank_design(formula, data, weights=weights, offset=offset)
+    design = blank_design(formula, data, weights=weights, offset=offset, matrices=matrices)
     if not design.random:
         raise FormulaError(f"'{formula}' has no random term such as (1 | group): add one.")
     y, labels = _responses(Y, design)

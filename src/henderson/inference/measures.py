@@ -112,7 +112,7 @@ class Comparison:
 def variances(fit: Fit) -> Variances:
     """The variance of the fixed part, of each grouping factor, and of the residuals."""
     random = {
-        factor.name: fit.scale * float(np.sum(sigma * (factor.z.T @ factor.z))) / fit.nobs
+        factor.name: fit.scale * float(np.sum(sigma * factor.mean_square()))
         for factor, sigma in zip(fit.design.random, fit.optimum.sigmas, strict=True)
     }
     x = fit.design.X

@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import coo_array
 
 from henderson.errors import DesignError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-7
 # Structures in whose parameters V is linear, and of which every Sigma of the shape is allowed.
-LINEAR = ("us", "diag")
+LINEAR = ("us", "diag", "known")
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,10 @@ def _gram(a: Fit, of_a: Sequence[Entry], b: Fit, of_b: Sequence[Entry]) -> np.nd
 
 
 def _cell_products(a: Grouping, b: Grouping) -> np.ndarray:
-    """Z_j'Z_k (cells, K_a, K_b) for the pairs of levels (j, k) that share rows."""
+    """Z_j'Z_k (cells, K_a, K_b) for the pairs of levels (j, k) that share rows; all pairs where
+    levels are correlated, as effects are then."""
+    if a.root is not None or b.root is not None:
+        return _correlated_products(a, b)
     pair = a.codes.astype(np.int64) * b.n_levels + b.codes
     _, cell = np.unique(pair, return_inverse=True)
     count = int(cell.max()) + 1
@@ -204,13 +208,32 @@ def _cell_products(a: Grouping, b: Grouping) -> np.ndarray:
     return out
 
 
+def _correlated_products(a: Grouping, b: Grouping) -> np.ndarray:
+    out = np.empty((a.n_levels * b.n_levels, a.size, b.size))
+    for i in range(a.size):
+        for j in range(b.size):
+            cells = (a.z[:, i] * b.z[:, j], (a.codes, b.codes))
+            shared = coo_array(cells, shape=(a.n_levels, b.n_levels)).toarray()
+            out[:, i, j] = b.from_levels(a.from_levels(shared).T).T.ravel()
+    return out
+
+
 def _traces(fit: Fit, entries: Sequence[Entry]) -> np.ndarray:
     """tr(V_a), (k,)."""
     groupings = fit.optimum.problem.groupings
-    squares = [g.z.T @ g.z for g in groupings]
+    squares = [_squares(g) for g in groupings]
     return np.array(
         [np.sum(squares[e.factor] * e.matrix(groupings[e.factor].size)) for e in entries]
     )
+
+
+def _squares(grouping: Grouping) -> np.ndarray:
+    """sum_j Z_j'Z_j (K, K)."""
+    z = grouping.z
+    if grouping.root is None:
+        return z.T @ z
+    spread = np.einsum("ij,ij->i", grouping.root, grouping.root)
+    return (z.T * spread[grouping.codes]) @ z
 
 
 def _check_positive(small: Fit, big: Fit, embedding: Embedding) -> None:

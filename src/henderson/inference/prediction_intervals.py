@@ -21,10 +21,12 @@ from scipy import sparse, special
 
 from henderson.data.tables import to_frame
 from henderson.engine.criterion import Factorisation
-from henderson.engine.dense import DenseFactorisation
+from henderson.engine.iterative import with_factor
 from henderson.engine.optimise import Evaluated
 from henderson.engine.satterthwaite import satterthwaite
+from henderson.engine.structured import StructuredFactorisation
 from henderson.errors import DesignError, FitError
+from henderson.inference.correlated_intervals import Levels, correlated_variances, levels_of
 from henderson.inference.wald import check_level
 from henderson.prediction import chosen_columns, predict
 
@@ -47,6 +49,7 @@ class Rows:
 
     x : (r, p). codes, known, prior : per factor (r,) levels, and z (r, K) split into the effects
         that are conditioned on and those that are not. residual : (r,) what the residual adds.
+    levels : per factor with a known covariance of levels, these.
     """
 
     x: np.ndarray
@@ -54,6 +57,7 @@ class Rows:
     known: tuple[np.ndarray, ...]
     prior: tuple[np.ndarray, ...]
     residual: np.ndarray
+    levels: tuple[Levels | None, ...]
 
     def slice(self, part: slice) -> Rows:
         return Rows(
@@ -62,6 +66,7 @@ class Rows:
             tuple(z[part] for z in self.known),
             tuple(z[part] for z in self.prior),
             self.residual[part],
+            self.levels,
         )
 
 
@@ -141,7 +146,8 @@ def _rows(fit: Fit, newdata: Any, random: str, for_new_rows: bool) -> Rows:
         known.append(seen @ back)
         prior.append((z - seen) @ back if for_new_rows else np.zeros_like(z))
     residual = scale**2 / weights if for_new_rows else np.zeros(len(x))
-    return Rows(problem.contrast(x), tuple(codes), tuple(known), tuple(prior), residual)
+    parts = tuple(codes), tuple(known), tuple(prior)
+    return Rows(problem.contrast(x), *parts, residual, levels_of(fit))
 
 
 def _with_groups(fit: Fit, newdata: Any, chosen: list[np.ndarray]) -> pd.DataFrame:
@@ -183,6 +189,8 @@ def _slope(optimum: Optimum, direction: np.ndarray, rows: Rows) -> np.ndarray:
 
 def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     """Variances over sigma^2 (r,) at covariance parameters phi."""
+    if any(own is not None for own in rows.levels):
+        return correlated_variances(optimum, phi, rows)
     f = _factorisation(optimum, phi)
     tail = f.cross.m if isinstance(f, Factorisation) else 0
     size = max(1, CHUNK // max(1, tail + f.n_fixed))
@@ -193,12 +201,13 @@ def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     return out
 
 
-def _factorisation(optimum: Optimum, phi: np.ndarray) -> Factorisation | DenseFactorisation:
+def _factorisation(optimum: Optimum, phi: np.ndarray) -> Factorisation | StructuredFactorisation:
     at = optimum.at
-    return (at if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi)).factorisation
+    found = at if phi is at.phi else Evaluated(at.cross, at.layout, at.reml, phi)
+    return with_factor(found.factorisation, "An interval about a prediction")
 
 
-def _relative_of(f: Factorisation | DenseFactorisation, rows: Rows) -> np.ndarray:
+def _relative_of(f: Factorisation | StructuredFactorisation, rows: Rows) -> np.ndarray:
     moved, out, m = [], rows.residual.copy(), rows.x.copy()
     for place, factor in enumerate(f.cross.order):
         sigma, known, prior = f.sigmas[place], rows.known[factor], rows.prior[factor]
@@ -212,7 +221,7 @@ def _relative_of(f: Factorisation | DenseFactorisation, rows: Rows) -> np.ndarra
 
 
 def _taken_by_one(
-    f: DenseFactorisation, moved: list[tuple[np.ndarray, np.ndarray]]
+    f: StructuredFactorisation, moved: list[tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray | float:
     """The same as `_taken` where the effects of one factor take part: Z_t'V^-1Z_t by level."""
     active = [t for t, (a, _) in enumerate(moved) if np.any(a != 0.0)]

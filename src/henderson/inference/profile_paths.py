@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import null_space, solve_triangular
 
 from henderson.engine.crossproducts import CrossProducts
+from henderson.engine.iterative import with_factor
 from henderson.engine.optimise import Optimum, optimise_products
 from henderson.engine.trust_region import minimise
 from henderson.errors import FitError
@@ -152,10 +153,11 @@ def ml_optimum(fit: Fit) -> Optimum:
 
 
 def _products(optimum: Optimum) -> CrossProducts:
+    with_factor(optimum.factorisation, "Profile likelihood")
     if not isinstance(optimum.cross, CrossProducts):
         raise FitError(
-            "Profile likelihood is worked out here for independent residuals: use "
-            "fit.confint(method='wald')."
+            "Profile likelihood is worked out here for independent residuals, and not for several "
+            "effects by level of a known covariance alone: use fit.confint(method='wald')."
         )
     return optimum.cross
 

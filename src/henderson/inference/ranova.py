@@ -76,7 +76,7 @@ def ranova(fit: Fit) -> Ranova:
         raise DesignError(f"'{fit.formula}' has no random terms to test.")
     rows = [(NONE, fit.npar, fit.llf, fit.aic, *(np.nan,) * 4)]
     for label, design in reduced_designs(fit.design):
-        small = fit_design(design, fit.method)
+        small = fit_design(design, fit.method, engine=fit.optimum.engine)
         rows.append(
             (label, small.npar, small.llf, small.aic, *_numbers(likelihood_ratio(small, fit)))
         )

@@ -97,8 +97,7 @@ def shared_design(design: Design, reml: bool) -> Shared:
     anything = np.random.default_rng(0).normal(size=design.n)
     standard = problem(replace(design, y=anything, offset=None))
     groupings = tuple(
-        Grouping(f.codes, len(f.levels), f.z, g.terms)
-        for f, g in zip(design.random, standard.groupings, strict=True)
+        replace(g, z=f.z) for f, g in zip(design.random, standard.groupings, strict=True)
     )
     terms = tuple(
         TermNames(t, f.name, slot.columns, slot.names, slot.term.structure)

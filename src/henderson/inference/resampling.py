@@ -57,8 +57,18 @@ class ResidualProcess:
 
 
 def residual_process(fit: Fit) -> ResidualProcess:
-    """The residual bootstrap of a fit."""
+    """The residual bootstrap of a fit.
+
+    Raises
+    ------
+    FitError : levels with a known covariance, whose effects are not drawn from one another's.
+    """
     design = fit.design
+    if any(f.known is not None for f in design.random):
+        raise FitError(
+            "Effects of levels with a known covariance are not exchangeable, so none can be drawn "
+            "for another: use kind='parametric'."
+        )
     mean = fit.predict(random="none").to_numpy()
     pools = tuple(
         Pool(f.codes, f.z, _stretched(fit.optimum.modes(t), fit.scale * fit.optimum.sigmas[t]))

@@ -47,7 +47,7 @@ def checks(
     scale_location(fit, drawn[1], max_points)
     normal_quantiles(scaled_residuals(fit), drawn[2], "scaled residual", max_points)
     if fit.design.random:
-        random_quantiles(fit, ax=drawn[3])
+        random_quantiles(fit, ax=drawn[3], max_points=max_points)
     else:
         _nothing(drawn[3], "no random effects")
     groups = finest(fit)

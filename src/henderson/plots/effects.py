@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 INTERCEPT = "Intercept"
 # So many coefficients are drawn at most: more cannot be read.
 MOST_ROWS = 40
+# Letters that fit side by side below the axis.
+ROOM = 48
 # Series of means side by side stand this far apart, in steps of the axis.
 DODGE = 0.14
 
@@ -124,7 +126,7 @@ def means(result: Means, ax: Axes | None = None) -> Axes:
         ends.append(float(rows[result.estimate].iloc[-1]))
     dress(ax, along, _height(result))
     if not numeric:
-        ax.set_xticks(range(len(labels)), [short(v, 14) for v in labels], parse_math=False)
+        _level_names(ax, [short(v, 14) for v in labels])
         ax.set_xlim(-0.5, len(labels) - 0.5)
     if series:
         named = [i for i, look in enumerate(colours) if look.named]
@@ -153,6 +155,14 @@ def _positions(frame: pd.DataFrame, along: str, numeric: bool) -> tuple[np.ndarr
         return frame[along].to_numpy(dtype=float), []
     codes, levels = pd.factorize(frame[along])
     return codes.astype(float), [digits(v) if isinstance(v, float) else v for v in levels]
+
+
+def _level_names(ax: Axes, names: list[str]) -> None:
+    """Names of levels along the axis, at a slant where they would touch."""
+    ax.set_xticks(range(len(names)), names, parse_math=False)
+    if sum(map(len, names)) > ROOM:
+        for label in ax.get_xticklabels():
+            label.set(rotation=40.0, ha="right", rotation_mode="anchor")
 
 
 def _series(

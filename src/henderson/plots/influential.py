@@ -8,7 +8,17 @@ import numpy as np
 
 from henderson.errors import DesignError, did_you_mean
 from henderson.plots.marks import write
-from henderson.plots.style import BLUE, MUTED, TEXT_SHADE, VERMILION, canvas, dress, short, tag
+from henderson.plots.style import (
+    BLUE,
+    MUTED,
+    TEXT_SHADE,
+    VERMILION,
+    canvas,
+    dress,
+    note,
+    short,
+    tag,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
     from henderson.diagnostics.influence import Influence
 
 NAMED = 3
-# More stems than this are drawn as one artist.
+# Of more stems than this the longest are drawn.
 MOST_APART = 400
 WORDS = {"cooks_distance": "Cook's distance", "covratio": "COVRATIO", "leverage": "leverage"}
 
@@ -50,6 +60,8 @@ def influential(result: Influence, measure: str = "cooks_distance", ax: Axes | N
               ha="center", va="bottom" if above else "top", gid=tag("name", int(j)))  # fmt: skip
     ax.margins(x=0.03, y=0.12)
     ax.set_xticks([])
+    count = len(values)
+    note(ax, f"the longest {MOST_APART} of {count:,} drawn" if count > MOST_APART else "")
     what = f"{result.by}, in order" if result.by != "row" else "row"
     return dress(ax, what, WORDS.get(measure, measure.replace("_", " ")))
 
@@ -64,12 +76,9 @@ def farthest(size: np.ndarray) -> np.ndarray:
 
 def _stems(ax: Axes, values: np.ndarray, base: float, far: set[int]) -> None:
     count = len(values)
-    if count > MOST_APART:
-        at = np.arange(count)
-        ax.vlines(at, base, values, color=BLUE, linewidth=0.6, gid="stems")
-        ax.plot(at, values, linestyle="none", marker=".", markersize=2, color=BLUE, gid="values")
-        return
-    for j in np.flatnonzero(np.isfinite(values)):
+    size = np.where(np.isfinite(values), np.abs(values - base), -1.0)
+    longest = np.sort(np.argsort(-size, kind="stable")[:MOST_APART])
+    for j in longest[size[longest] >= 0.0]:
         colour = VERMILION if int(j) in far else BLUE
         ax.plot([j, j], [base, values[j]], color=colour, linewidth=1.6 if count < 80 else 0.8,
                 gid=tag("stems", int(j)))  # fmt: skip

@@ -22,6 +22,8 @@ from henderson.plots.style import (
     Look,
     canvas,
     dress,
+    evenly,
+    note,
     short,
     tag,
 )
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from henderson.design import RandomFactor
     from henderson.fit import Fit
 
-# Intervals of more levels than this are drawn as one band.
-MOST_BARS = 80
+# Intervals of more levels than this are drawn as one band, along so many of them.
+MOST_BARS, MOST_BAND = 80, 300
+# Of more levels than this an even choice is drawn where each has marks of its own.
+MOST_MOVES = 200
 
 
 def caterpillar(
@@ -49,7 +53,7 @@ def caterpillar(
     ax = canvas(ax, (4.6, min(max(1.4 + 0.2 * len(modes), 2.4), 6.0)))
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
     _whiskers(ax, modes[order], reach[order], order)
-    level_ticks(ax, [factor.levels[j] for j in order])
+    level_ticks(ax, [factor.all_levels[j] for j in order])
     dress(ax, f"{name} of {factor.name}", factor.name)
     level_size(ax, len(modes))
     ax.set_ylim(-0.7, len(modes) - 0.3)
@@ -59,6 +63,8 @@ def caterpillar(
 def _whiskers(ax: Axes, modes: np.ndarray, reach: np.ndarray, codes: np.ndarray) -> None:
     at = np.arange(len(modes))
     if len(modes) > MOST_BARS:
+        keep = evenly(modes, MOST_BAND)
+        at, modes, reach = at[keep], modes[keep], reach[keep]
         ax.fill_betweenx(
             at, modes - reach, modes + reach, color=BAND, linewidth=0.0, gid="intervals"
         )
@@ -85,15 +91,16 @@ def shrinkage(
     first, second = effects or (None, None)
     factor, k = choose(fit, group, first)
     own = own_estimates(fit, factor)
-    modes = fit.ranef()[factor.name].to_numpy()
+    modes = fit.ranef()[factor.name].to_numpy()[: len(factor.levels)]
+    ax = canvas(ax, (4.6, 4.2))
+    count = len(modes)
+    note(ax, f"{MOST_MOVES} of {count:,} levels drawn" if count > MOST_MOVES else "")
     if len(factor.names) == 1:
-        return _shrunk_on_a_line(own[:, 0], modes[:, 0], factor, canvas(ax, (4.6, 4.2)))
+        return _shrunk_on_a_line(own[:, 0], modes[:, 0], factor, ax)
     other = choose(fit, factor.name, second)[1] if second else next(i for i in (0, 1) if i != k)
     pair = [k, other]
     cov = fit.varcorr()[factor.name].to_numpy()[np.ix_(pair, pair)]
-    return _shrunk_in_a_plane(
-        own[:, pair], modes[:, pair], cov, factor, pair, canvas(ax, (4.6, 4.2))
-    )
+    return _shrunk_in_a_plane(own[:, pair], modes[:, pair], cov, factor, pair, ax)
 
 
 def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes) -> Axes:
@@ -102,7 +109,7 @@ def _shrunk_on_a_line(own: np.ndarray, modes: np.ndarray, factor: Any, ax: Axes)
     place[order] = np.arange(len(order))
     ax.axvline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
     _moves(ax, np.column_stack([own, place]), np.column_stack([modes, place]))
-    level_ticks(ax, [factor.levels[j] for j in order])
+    level_ticks(ax, [factor.all_levels[j] for j in order])
     _key_above(ax)
     dress(ax, f"{factor.names[0]} of {factor.name}", factor.name)
     level_size(ax, len(order))
@@ -122,12 +129,14 @@ def _shrunk_in_a_plane(
 
 def _moves(ax: Axes, own: np.ndarray, modes: np.ndarray) -> None:
     """From where each level's own rows put it (J, 2) to where the model does (J, 2)."""
-    for look, members in together([Look(BLUE, BLUE, "o", False)] * len(own)):
+    chosen = set(map(int, evenly(modes[:, 0], MOST_MOVES)))
+    for look, every in together([Look(BLUE, BLUE, "o", False)] * len(own)):
+        members = [j for j in every if j in chosen]
         for j in members:
             ends = np.stack([own[j], modes[j]])
             if np.isfinite(ends).all():
                 ax.plot(*ends.T, color=REST, linewidth=1.0, zorder=1.5, gid=tag("moves", j))
-        first = 0 in members
+        first = 0 in every
         ax.plot(
             *own[members].T, linestyle="none", marker="o", markersize=4.7, markerfacecolor="none",
             markeredgecolor=VERMILION, label="own estimate" if first else None,
@@ -176,12 +185,17 @@ def ellipse(cov: np.ndarray, share: float, count: int = 121) -> np.ndarray:
 
 
 def random_quantiles(
-    fit: Fit, group: str | None = None, effect: str | None = None, ax: Axes | None = None
+    fit: Fit,
+    group: str | None = None,
+    effect: str | None = None,
+    ax: Axes | None = None,
+    max_points: int = 2000,
 ) -> Axes:
     """Normal quantile plot of the conditional modes of one effect."""
     factor, k = choose(fit, group, effect)
     modes = fit.ranef()[factor.name].to_numpy()[:, k]
-    return normal_quantiles(modes, ax, f"{factor.names[k]} of {factor.name}")
+    name = f"{factor.names[k]} of {factor.name}"
+    return normal_quantiles(modes, ax, name, max_points, np.arange(len(modes)))
 
 
 def choose(fit: Fit, group: str | None, effect: str | None) -> tuple[RandomFactor, int]:

@@ -59,7 +59,9 @@ class Plots:
         from henderson.tables.summary import scaled_residuals
 
         scaled = scaled_residuals(self.fit)
-        return quantiles.normal_quantiles(scaled, ax, "scaled residual", self.max_points)
+        factor = next(iter(self.fit.design.random), None)
+        codes = None if factor is None else factor.codes
+        return quantiles.normal_quantiles(scaled, ax, "scaled residual", self.max_points, codes)
 
     def groups(
         self, x: str | None = None, group: str | None = None, ax: Axes | None = None
@@ -86,7 +88,7 @@ class Plots:
         self, group: str | None = None, effect: str | None = None, ax: Axes | None = None
     ) -> Axes:
         """Normal quantile plot of the conditional modes of one random effect."""
-        return modes.random_quantiles(self.fit, group, effect, ax)
+        return modes.random_quantiles(self.fit, group, effect, ax, self.max_points)
 
     # -- what was estimated ------------------------------------------------------------------
 

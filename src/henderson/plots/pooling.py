@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson.errors import DesignError, did_you_mean
-from henderson.plots.fitted_lines import View, is_factor_column, view
 from henderson.plots.marks import line
 from henderson.plots.modes import choose, own_estimates
 from henderson.plots.style import (
@@ -22,6 +21,7 @@ from henderson.plots.style import (
     short,
     tag,
 )
+from henderson.plots.views import View, is_factor_column, view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,13 +115,12 @@ class _Lines:
     def of(self, j: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Positions (m,) along x, and the heights (m,) of each kind of line."""
         rows = self.v.of_group(j) if self.v.x else self.v.of_group(j).iloc[:1]
-        new = self.fit.design.new(rows)
+        new = self.v.fit.design.new(rows)
         z = new.random[self.place][1]
         base = new.X @ self.fit.optimum.beta
-        offset = 0.0 if new.offset is None else new.offset
         at = self.v.positions(rows) if self.v.x else np.zeros(1)
         heights = (base + z @ self.own[j], base + z @ self.modes[j], new.X @ self.complete)
-        return at, dict(zip(KINDS, (h + offset for h in heights), strict=True))
+        return at, dict(zip(KINDS, (h + self.v.offset_of(j) for h in heights), strict=True))
 
 
 def least_squares(fit: Fit) -> np.ndarray:

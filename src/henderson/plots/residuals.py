@@ -82,15 +82,38 @@ def residuals_against_fitted(
     shown = thin(len(resid), max_points)
     ax.axhline(0.0, color=MUTED, linewidth=0.9, zorder=1.0)
     if codes is None or group_looks is None:
-        _dots(ax, fitted[shown], resid[shown], Look(BLUE, BLUE, "o", True))
-    else:
-        for look, members in together(group_looks):
-            rows = shown[np.isin(codes[shown], members)]
-            _dots(ax, fitted[rows], resid[rows], look, role("points", members))
+        codes, group_looks = _own_groups(fit)
+    _by_group(ax, fitted, resid, shown, codes, group_looks)
     if len(np.unique(fitted)) > 8:
         line(ax, *running_mean(fitted, resid), color=INK, linewidth=1.4, gid="trend")
     note(ax, f"{len(shown):,} of {len(resid):,} rows drawn" if len(shown) < len(resid) else "")
     return dress(ax, "fitted", "residual")
+
+
+def _own_groups(fit: Fit) -> tuple[np.ndarray, list[Look]]:
+    """The groups (n,) of the first grouping factor, all in one look."""
+    factor = next(iter(fit.design.random), None)
+    codes = np.zeros(fit.nobs, dtype=np.intp) if factor is None else factor.codes
+    return codes, [Look(BLUE, BLUE, "o", False)] * (int(codes.max()) + 1)
+
+
+def _by_group(
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    shown: np.ndarray,
+    codes: np.ndarray,
+    group_looks: Sequence[Look],
+) -> None:
+    """Dots for the rows that are shown, group by group."""
+    size = 4.6 if len(shown) <= 200 else 3.2
+    for look, members in together(group_looks):
+        rows = shown[np.isin(codes[shown], members)]
+        ax.plot(
+            x[rows], y[rows], linestyle="none", marker=look.marker, markersize=size,
+            color=look.colour, alpha=0.7, markeredgewidth=0.0, zorder=2.0,
+            gid=role("points", members),
+        )  # fmt: skip
 
 
 def scale_location(fit: Fit, ax: Axes | None = None, max_points: int = 5000) -> Axes:
@@ -101,7 +124,7 @@ def scale_location(fit: Fit, ax: Axes | None = None, max_points: int = 5000) -> 
     fitted = fit.fittedvalues.to_numpy()
     root = np.sqrt(np.abs(scaled_residuals(fit)))
     shown = thin(len(root), max_points)
-    _dots(ax, fitted[shown], root[shown], Look(BLUE, BLUE, "o", True))
+    _by_group(ax, fitted, root, shown, *_own_groups(fit))
     if len(np.unique(fitted)) > 8:
         line(ax, *running_mean(fitted, root), color=INK, linewidth=1.4, gid="trend")
     ax.set_ylim(bottom=0.0)
@@ -207,14 +230,6 @@ def thin(n: int, most: int) -> np.ndarray:
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-
-
-def _dots(ax: Axes, x: np.ndarray, y: np.ndarray, look: Look, gid: str = "points") -> None:
-    size = 4.6 if len(x) <= 200 else 3.2
-    ax.plot(
-        x, y, linestyle="none", marker=look.marker, markersize=size, color=look.colour,
-        alpha=0.7, markeredgewidth=0.0, zorder=2.0, gid=gid,
-    )  # fmt: skip
 
 
 def _key(ax: Axes) -> None:

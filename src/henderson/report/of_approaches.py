@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from henderson.plots.of_approaches import PICTURES, ApproachesPlots
 from henderson.report import page
-from henderson.report.figures import MAX_POINTS, Picture, blank, picture
+from henderson.report.figures import MAX_POINTS, Picture, blank, groups_drawn, picture
+from henderson.report.sheets import MOST_LEVELS, Sheet
 from henderson.seven.result import LABELS
-from henderson.tables.numerals import number, p_value
+from henderson.tables.layout import Grid
+from henderson.tables.numerals import column, number, p_value
 
 if TYPE_CHECKING:
     from henderson.seven.result import Approach, Approaches
@@ -62,6 +64,9 @@ def approaches_report(result: Approaches, path: str) -> str:
         pictures=pictures,
         sections=[_section(result, a, pictures) for a in result],
         rows=[_cells(a) for a in result],
+        slopes=_slopes(result),
+        groups=groups_drawn((p for ps in pictures.values() for p in ps), result.levels),
+        group_name=result.group,
         code=code(result),
         data_hash=page.data_hash(result.data),
         versions=page.versions(),
@@ -121,9 +126,10 @@ def _pictures(result: Approaches, key: str) -> tuple[Picture, ...]:
     axes = [blank((max(size[0], 4.6), max(size[1], 3.4))) for _ in range(count)]
     ApproachesPlots(result, MAX_POINTS).draw(key, axes)
     title, descriptions = _words(result, key)
+    caption = "Each coefficient with the 95 % interval of its t-test." if key == "forest" else None
     start = 1000 * list(PICTURES).index(key)
     return tuple(
-        picture(ax, f"f{start + i}", f"{title}, {i + 1} of {count}" if i else title, text)
+        picture(ax, f"f{start + i}", f"{title}, {i + 1} of {count}" if i else title, text, caption)
         for i, (ax, text) in enumerate(zip(axes, descriptions, strict=True))
     )
 
@@ -166,6 +172,27 @@ def _section(
         tuple(p for key in keys for p in pictures[key]),
         str(approach.fit) if mixed else "",
     )
+
+
+def _slopes(result: Approaches) -> Sheet:
+    """The regressions within groups, a row a group; those that have none say why."""
+    level1 = result.two_stage.level1[:MOST_LEVELS]
+    place = {level: j for j, level in enumerate(result.levels)}
+    cells = [
+        [str(g.level) for g in level1],
+        *(column([getattr(g, name) for g in level1]) for name in ("intercept", "slope", "se")),
+    ]
+    rows = list(zip(*cells, strict=True))
+    skipped = result.two_stage.skipped[: MOST_LEVELS - len(rows)]
+    rows += [(str(level), "", "not estimable", "") for level, _ in skipped]
+    codes = [place[g.level] for g in level1] + [place[level] for level, _ in skipped]
+    word = "effect" if result.factor_levels else "slope"
+    caption = f"The regression within each {result.group}."
+    count = len(result.levels)
+    if count > len(rows):
+        caption += f" {len(rows)} of {count:,} are shown."
+    grid = Grid((result.group, "intercept", word, "SE"), tuple(rows), 1)
+    return Sheet("slopes", caption, grid, tuple(codes))
 
 
 def _line(approach: Approach) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from henderson.report.colours import dark_rules
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -21,7 +23,11 @@ def write(path: str, template: str, **values: Any) -> str:
     ------
     OSError : the file cannot be written.
     """
-    page = _environment().get_template(template).render(style=_text("style.css"), **values)
+    page = (
+        _environment()
+        .get_template(template)
+        .render(style=_text("style.css") + dark_rules(), script=_text("script.js"), **values)
+    )
     Path(path).write_text(page, encoding="utf-8")
     return path
 

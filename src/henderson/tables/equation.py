@@ -66,6 +66,7 @@ class Block:
     first : number of the first effect, None where the factor has a single one.
     names : (K,) of the columns; cov : (K, K); tag : of the covariance's symbol.
     structure : of the covariance, if it has one.
+    known : name of the covariance between levels, which are independent without.
     """
 
     letter: str
@@ -75,6 +76,7 @@ class Block:
     cov: np.ndarray
     tag: str
     structure: Structured | None = None
+    known: str | None = None
 
     @property
     def wide(self) -> bool:
@@ -156,7 +158,9 @@ def _blocks(fit: Fit) -> Iterator[Block]:
                 names = tuple(factor.names[a : a + size])
                 tag = letter if single or size == len(factor.names) else f"{letter}{a}"
                 structure = structured.get((factor.name, names))
-                yield Block(letter, level, None if single else a, names, cov, tag, structure)
+                first = None if single else a
+                known = dict(slot.term.options).get("matrix")
+                yield Block(letter, level, first, names, cov, tag, structure, known)
 
 
 # ---- the lines
@@ -212,6 +216,13 @@ def _what(block: Block, n: Notation) -> str:
     return effects[0] if len(effects) == 1 else n.several(effects)
 
 
+def _single(block: Block, n: Notation, variance: str) -> str:
+    """The distribution of one effect a level."""
+    if block.known is None:
+        return n.normal(_what(block, n), variance, False)
+    return n.normal(n.vector(block.letter), n.product(variance, n.matrix(block.known)), True)
+
+
 def _plain(model: Model, *, fitted: bool) -> str:
     n = Plain()
     response = n.name(model.response, model.index)
@@ -236,7 +247,7 @@ def _plain_distribution(block: Block, n: Plain, fitted: bool) -> list[str]:
     what = _what(block, n)
     if len(block.names) == 1:
         variance = n.value(float(block.cov[0, 0])) if fitted else f"s2_{block.tag}"
-        return [n.normal(what, variance, False)]
+        return [_single(block, n, variance)]
     d = f"D_{block.tag}"
     own = _structure_of(d, () if block.structure is None else (block.structure,), fitted)
     if not fitted or block.wide:
@@ -276,11 +287,11 @@ def _latex(model: Model) -> str:
 
 def _latex_distribution(block: Block, n: Latex, fitted: bool) -> str:
     what, single = _what(block, n), len(block.names) == 1
-    if not fitted or block.wide:
-        symbol = rf"\sigma^2_{{{block.tag}}}" if single else rf"\mathbf{{D}}_{{{block.tag}}}"
-        return n.normal(what, symbol, not single)
     if single:
-        return n.normal(what, n.value(float(block.cov[0, 0])), False)
+        variance = n.value(float(block.cov[0, 0])) if fitted else rf"\sigma^2_{{{block.tag}}}"
+        return _single(block, n, variance)
+    if not fitted or block.wide:
+        return n.normal(what, rf"\mathbf{{D}}_{{{block.tag}}}", True)
     return n.normal(what, latex_matrix(block.cov, n), True)
 
 

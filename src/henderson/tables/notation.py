@@ -13,7 +13,7 @@ from henderson.tables.numerals import number
 
 # A column that says whether a factor has a level: g[T.level], g[level] or C(g)[T.level].
 _INDICATOR = re.compile(r"(?:C\((?=[^\W\d]\w*\)\[T\.))?([^\W\d]\w*)\)?\[(?:T\.)?(.*)\]", re.DOTALL)
-_SPECIAL = {
+SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
     "}": r"\}",
@@ -192,7 +192,7 @@ def _roman(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in text)
+    return "".join(SPECIAL.get(c, c) for c in text)
 
 
 def latex_matrix(values: np.ndarray, notation: Latex) -> str:

@@ -1,4 +1,5 @@
-"""The call in R that fits the same model: `lm`, lme4's `lmer`, nlme's `gls` and `lme`, glmmTMB's.
+"""The call in R that fits the same model: `lm`, lme4's `lmer`, nlme's `gls` and `lme`, glmmTMB's,
+lme4qtl's `relmatLmer`.
 
 No package of R has every model: where structured residuals meet crossed or structured random
 effects the text says that there is none.
@@ -36,6 +37,8 @@ NLME = {
 VARIANCES = {
     "ident": "varIdent", "power": "varPower", "exp": "varExp", "constpower": "varConstPower",
 }  # fmt: skip
+KNOWN = "known"
+NO_MATRICES = "(lme4qtl's relmatLmer takes one matrix for each column that groups: copy columns)"
 NONE = "(no package of R fits structured residuals beside these random effects)"
 
 
@@ -52,6 +55,8 @@ def r_call(fit: Fit) -> str:
     arguments += [f"{w} = {w}" for w in ("weights", "offset") if _given(fit, w)]
     if not formula.random:
         return f"lm({', '.join(arguments)})"
+    if any(t.structure == KNOWN for t in formula.random):
+        return _relmat(fit, arguments)
     function = "lmer" if {t.structure for t in formula.random} <= LME4 else "glmmTMB"
     arguments.append(f"REML = {'TRUE' if fit.method == 'REML' else 'FALSE'}")
     return f"{function}({', '.join(arguments)})"
@@ -70,7 +75,7 @@ def _in_r(text: str) -> str:
 
 
 def _term(term: RandomTerm) -> str:
-    if term.structure in LME4:
+    if term.structure in (*LME4, KNOWN):
         return f"({term.lhs} {'||' if term.structure == 'diag' else '|'} {_group(term)})"
     name, lhs = GLMMTMB.get(term.structure, term.structure), term.lhs
     position = re.sub(r"^\s*0\s*\+\s*", "", lhs)
@@ -79,6 +84,18 @@ def _term(term: RandomTerm) -> str:
     if term.structure in NUMBERS:
         lhs = f"0 + numFactor({', '.join(p.strip() for p in position.split('+'))})"
     return f"{name}({lhs} | {_group(term)})"
+
+
+def _relmat(fit: Fit, arguments: list[str]) -> str:
+    """lme4qtl's `relmatLmer`, which takes one matrix a grouping factor."""
+    terms = fit.design.formula.random
+    matrices = {t.group_name: dict(t.options).get("matrix") for t in terms}
+    clash = any(dict(t.options).get("matrix") != matrices[t.group_name] for t in terms)
+    if clash or any(t.structure not in (*LME4, KNOWN) or ":" in t.group_name for t in terms):
+        return NO_MATRICES
+    given = ", ".join(f"{group} = {name}" for group, name in matrices.items() if name)
+    reml = "TRUE" if fit.method == "REML" else "FALSE"
+    return f"relmatLmer({', '.join(arguments)}, REML = {reml}, relmat = list({given}))"
 
 
 def _group(term: RandomTerm) -> str:

@@ -34,6 +34,7 @@ class Summary:
     ----------
     title, formula, data : what was fitted, by what method, to what rows.
     likelihood : name -> value: the REML criterion, or AIC, BIC, logLik, -2*logLik, df.resid.
+    llf_error : Monte-Carlo standard error of the log-likelihood; zero where it is exact.
     residuals : quantiles; scaled by their standard deviation in a mixed model, as lme4 has them.
     varcorr : of the random effects; groups : grouping factor -> levels; empty without any.
     coefficients : (p, 5) estimate, std_error, df, statistic, p_value.
@@ -59,6 +60,7 @@ class Summary:
     nobs: int
     converged: bool
     structure: tuple[Structured, ...] = ()
+    llf_error: float = 0.0
 
     @property
     def is_scaled(self) -> bool:
@@ -112,6 +114,7 @@ def summary(fit: Fit, ddf: Ddf = "satterthwaite") -> Summary:
         nobs=fit.nobs,
         converged=fit.converged,
         structure=tuple(part for part in fit.structured if part.is_residual),
+        llf_error=fit.llf_error,
     )
 
 

@@ -34,6 +34,17 @@ def _heading(s: Summary) -> str:
 
 
 def _likelihood(s: Summary) -> str:
+    return "\n".join([_criterion(s), *monte_carlo_lines(s)])
+
+
+def monte_carlo_lines(s: Summary) -> list[str]:
+    """How far chance may have moved the log-likelihood, where it did."""
+    if not s.llf_error:
+        return []
+    return [f"Log-likelihood: +/- {s.llf_error:.2g} (Monte Carlo standard error)"]
+
+
+def _criterion(s: Summary) -> str:
     if "REML criterion" in s.likelihood:
         where = "at convergence" if s.converged else "where the optimiser stopped"
         return f"REML criterion {where}: {one_decimal(s.likelihood['REML criterion'])}"

@@ -16,10 +16,13 @@ struct Fitted {
     Status status;
 };
 
-// M, term by term, with M M' as near to sigma (K, K) as each term allows: symmetric roots.
-inline std::vector<double> factor_of(const Model& model, const double* sigma) {
+// M, term by term, with M M' as near to sigma (K, K) as each term allows: symmetric roots; behind
+// it `residual`, the parameters of the residuals.
+inline std::vector<double> factor_of(const Model& model, const double* sigma,
+                                     const double* residual) {
     const int k = model.size;
     std::vector<double> m(k * k, 0.0);
+    m.insert(m.end(), residual, residual + model.extra());
     double block[MAX_SIZE * MAX_SIZE], vectors[MAX_SIZE * MAX_SIZE], values[MAX_SIZE];
     for (const Term& term : model.terms) {
         const int from = term.start, size = term.stop - term.start;
@@ -85,6 +88,7 @@ std::vector<double> moment_start(const Criterion& f, const Rules& rules, Status&
     const double prior = rules.prior;
     const int k = model.size, count = model.count(), n = count + 1;
     std::vector<double> m(k * k, 0.0);
+    m.insert(m.end(), model.residual.begin(), model.residual.end());
     for (int i = 0; i < k; i++) m[i * k + i] = std::sqrt(prior);
     Value at;
     f.evaluate(m.data(), true, at);
@@ -120,7 +124,7 @@ std::vector<double> moment_start(const Criterion& f, const Rules& rules, Status&
     with_eigenvalues(model, sigma.data(), [&rules](double value, double largest) {
         return std::min(std::max(value, std::max(rules.edge * largest, 1e-3)), 1e6);
     });
-    return factor_of(model, sigma.data());
+    return factor_of(model, sigma.data(), model.residual.data());
 }
 
 // The smallest eigenvalue of the block of d (K, K) that belongs to a term.
@@ -136,7 +140,7 @@ inline double lowest_of_block(const Model& model, const std::vector<double>& d, 
 
 // How much the quadratic model rises from a differentiated point to a term at zero.
 inline double reach_of_zero(const Model& model, const Point& point, const Term& term) {
-    const int k = model.size, count = model.count();
+    const int k = model.size, count = model.count(), whole = count + model.extra();
     const double* d = point.derivatives.d.data();
     const double* m = point.m.data();
     std::vector<double> sigma(k * k, 0.0), moved(count, 0.0);
@@ -150,7 +154,7 @@ inline double reach_of_zero(const Model& model, const Point& point, const Term& 
         moved[a] = 2.0 * sigma[model.directions[a].i * k + model.directions[a].j];
     for (int a = 0; a < count; a++)
         for (int b = 0; b < count; b++)
-            rise += 0.5 * moved[a] * moved[b] * point.derivatives.hessian[a * count + b];
+            rise += 0.5 * moved[a] * moved[b] * point.derivatives.hessian[a * whole + b];
     return rise;
 }
 
@@ -198,21 +202,24 @@ Point snapped(const Criterion& f, Point point, double singular) {
         return small ? 0.0 : value;
     });
     if (!changed) return point;
-    Point trial = evaluated(f, factor_of(model, sigma.data()));
+    Point trial = evaluated(f, factor_of(model, sigma.data(), point.m.data() + k * k));
     return trial.value.value <= point.value.value + 1e-8 ? trial : point;
 }
 
-// The whole fit; `start` is M (K, K) of an earlier optimum, or null for the moment start with the
-// weights of Sigma = rules.prior I.
+// The whole fit; `start` is a point (M and what stands behind it) of an earlier optimum, or null for
+// the moment start with the weights of Sigma = rules.prior I.
 template <class Criterion>
 Fitted fit(const Criterion& f, const double* start, const Rules& rules) {
-    const int k = f.model().size;
+    const Model& model_of = f.model();
+    const bool by_moments = !start && !model_of.terms.empty();
     Status status = Status::fine;
-    std::vector<double> m;
+    std::vector<double> m(model_of.size * model_of.size, 0.0);
     if (start)
-        m.assign(start, start + k * k);
-    else
+        m.assign(start, start + model_of.length());
+    else if (by_moments)
         m = moment_start(f, rules, status);
+    else
+        m.insert(m.end(), model_of.residual.begin(), model_of.residual.end());
     Fitted out{Point{}, false, NAN, NAN, 0, status};
     if (status != Status::fine) return out;
     Point first = evaluated(f, std::move(m));
@@ -221,7 +228,7 @@ Fitted fit(const Criterion& f, const double* start, const Rules& rules) {
     Descent best = minimise(f, std::move(first), rules);
     out.status = best.point.value.status;
     if (out.status != Status::fine) return out;
-    out.evaluations = 1 + best.evaluations + (start ? 0 : 1);
+    out.evaluations = 1 + best.evaluations + (by_moments ? 1 : 0);
     out.evaluations += compare_with_zero(f, best, rules);
     out.converged = best.converged;
     out.decrease = best.decrease;

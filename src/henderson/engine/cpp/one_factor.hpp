@@ -14,7 +14,7 @@ namespace henderson {
 
 constexpr double TWO_PI = 6.283185307179586;
 
-enum class Status { fine = 0, singular_x = 1, explained = 2, not_finite = 3 };
+enum class Status { fine = 0, singular_x = 1, explained = 2, not_finite = 3, bound = 4 };
 
 // A random-effect term: columns start..stop-1, with a diagonal or a free covariance matrix.
 struct Term {
@@ -47,6 +47,7 @@ struct Model {
     std::vector<Term> terms;
     std::vector<Direction> directions;
     std::vector<int> ends;
+    std::vector<double> residual;  // where the parameters of the residuals' structure start
 
     Model(Index rows, Index levels, std::vector<int> sizes, int fixed, bool restricted,
           double logs, std::vector<Term> parts)
@@ -67,6 +68,9 @@ struct Model {
     }
     double nu() const { return static_cast<double>(reml ? n - p : n); }
     int count() const { return static_cast<int>(directions.size()); }
+    int extra() const { return static_cast<int>(residual.size()); }
+    // Numbers of a point: M, then the parameters of the residuals.
+    int length() const { return size * size + extra(); }
 };
 
 // The weights of the moment equations, tr(P V_a P V_b), tr(P V_a) and y'P V_a P y.
@@ -151,9 +155,10 @@ inline double solve_fixed(const double* schur, int p, Value& out) {
     return log_det;
 }
 
-// d: dd/dSigma (K, K); hessian: d_ab along the directions; the rest are the sums they come from.
+// d: dd/dSigma (K, K); extra: the gradient in the parameters of the residuals; hessian: d_ab along
+// the directions, then these; the rest are the sums they come from.
 struct Derivatives {
-    std::vector<double> d, hessian;
+    std::vector<double> d, extra, hessian;
     std::vector<double> trace, quadratic, fourth, mixed, outer;
 };
 

@@ -53,6 +53,12 @@ std::size_t level_work(int p, int size) {
     return 8 * (pairs * (2 + pairs + p + square) + square + 2 * (p + 1) * size);
 }
 
+std::size_t structured_work(int p, int size, int sets, int extra) {
+    const std::size_t width = p + 1, q = size + width, k = size, m = extra;
+    return 8 * (sets + m * (triangle(width) + m + triangle(size)) + 2 * triangle(q) +
+                2 * q * width + m * k * (2 * width + k) + k * width + triangle(width));
+}
+
 const Passes& passes() {
     return *chosen().passes;
 }

@@ -81,6 +81,32 @@ struct SecondInput {
     bool reml;
 };
 
+constexpr double NO_PIVOT = 1e-12;  // a pivot below this part of its diagonal entry is rounding
+
+// The sets A_k of a level (q = K + p + 1 columns [Z X y], packed), in the blocks of `Levels`.
+struct Sets {
+    const double* data;
+    int count, size, p;
+};
+
+// extra: parameters phi of the residuals; weights (extra, count): dc/dphi.
+struct BendInput {
+    const double* beta;
+    const double* r_inverse;
+    double inverse_s2;
+    bool reml;
+    int extra;
+    const double* weights;
+};
+
+// Sums over levels; the names are those of structured_passes.hpp.
+struct BendSums {
+    double* each;    // set: <N, A_k>, N = K + [reml] W_xW_x' + W_yW_y' / s2
+    double* forms;   // (a, packed p + 1): W'A_aW
+    double* second;  // (a, b <= a): tr(K A_a K A_b) + 2 [reml] tr(B_ax'K B_bx) + 2 b_a'K b_b / s2
+    double* mixed;   // (a, t): L A_a L' - [reml] (L B_ax E' + its transpose) - (L b_a h' + ...) / s2
+};
+
 struct Passes {
     int width;
     // Packed Gram matrix of [q r] (p + 1) added to xy, of z~ (K) added to zz; either may be null.
@@ -94,11 +120,18 @@ struct Passes {
                   double* work);
     void (*second)(const Levels&, const double* factor, const SecondInput&, Index from, Index to,
                    SecondSums&, double* work);
+    // C and T of every level at one phi into the arrays of `Levels`; `within` (packed p + 1) is what
+    // [X y] has beyond Z, added up.
+    void (*reduce)(const Sets&, const double* weights, Index from, Index to, double* shared,
+                   double* y, double* within, double* work);
+    void (*bend)(const Sets&, const Levels&, const double* factor, const BendInput&, Index from,
+                 Index to, BendSums&, double* work);
 };
 
 // Doubles of scratch memory (aligned to 64 bytes) that a pass may use.
 std::size_t row_work(int p, int size);
 std::size_t level_work(int p, int size);
+std::size_t structured_work(int p, int size, int sets, int extra);
 
 // The passes for this processor.
 const Passes& passes();

@@ -3,10 +3,11 @@
 
 #include "level_passes.hpp"
 #include "row_passes.hpp"
+#include "structured_passes.hpp"
 
 namespace HD_ISA {
 
 extern const henderson::Passes table;
-const henderson::Passes table = {WIDTH, gram, levels, first, second};
+const henderson::Passes table = {WIDTH, gram, levels, first, second, reduce, bend};
 
 }  // namespace HD_ISA

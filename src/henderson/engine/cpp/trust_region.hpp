@@ -13,7 +13,8 @@ namespace henderson {
 constexpr int LIMIT = 100;  // steps
 constexpr double EPSILON = std::numeric_limits<double>::epsilon();
 
-// An evaluated M (K, K), block-diagonal over the terms; derivatives are made when asked for.
+// An evaluated M (K, K), block-diagonal over the terms, and behind it the parameters of the
+// residuals, if they have a structure; derivatives are made when asked for.
 struct Point {
     std::vector<double> m;
     Value value;
@@ -34,13 +35,13 @@ struct Rules {
 };
 
 // Directions Delta (K, K each) of M that move Sigma, orthonormal in the metric (Sigma + small
-// I)^-1.
+// I)^-1, and those of the parameters behind M.
 //
 // With the singular values s of M = U S V' and r = sqrt(s^2 + small), t = s / r, the directions
 // U diag(r) B V' with B orthonormal are horizontal if diag(t) B is symmetric. So each pair (i, j)
 // has one, (t_j, t_i) in (b_ij, b_ji), or two where both singular values vanish.
 inline std::vector<double> tangent(const Model& model, const std::vector<double>& m, double small) {
-    const int k = model.size;
+    const int k = model.size, length = model.length();
     std::vector<double> out;
     double part[MAX_SIZE * MAX_SIZE], u[MAX_SIZE * MAX_SIZE], v[MAX_SIZE * MAX_SIZE];
     double r[MAX_SIZE], t[MAX_SIZE];
@@ -48,15 +49,15 @@ inline std::vector<double> tangent(const Model& model, const std::vector<double>
         const int from = term.start, size = term.stop - term.start;
         if (term.diagonal || size == 1) {
             for (int i = from; i < term.stop; i++) {
-                out.resize(out.size() + k * k, 0.0);
-                double* entry = out.data() + out.size() - k * k + i * k + i;
+                out.resize(out.size() + length, 0.0);
+                double* entry = out.data() + out.size() - length + i * k + i;
                 *entry = std::sqrt(m[i * k + i] * m[i * k + i] + small);
             }
             continue;
         }
         auto add = [&](int i, int j, double x, int a, int b, double y) {
-            out.resize(out.size() + k * k, 0.0);
-            double* delta = out.data() + out.size() - k * k + from * k + from;
+            out.resize(out.size() + length, 0.0);
+            double* delta = out.data() + out.size() - length + from * k + from;
             for (int row = 0; row < size; row++)
                 for (int c = 0; c < size; c++)
                     delta[row * k + c] = x * r[i] * u[row * size + i] * v[c * size + j] +
@@ -84,6 +85,10 @@ inline std::vector<double> tangent(const Model& model, const std::vector<double>
                 }
             }
     }
+    for (int e = k * k; e < length; e++) {
+        out.resize(out.size() + length, 0.0);
+        out[out.size() - length + e] = 1.0;
+    }
     return out;
 }
 
@@ -91,20 +96,22 @@ inline std::vector<double> tangent(const Model& model, const std::vector<double>
 struct Reduced {
     int rank;
     std::vector<double> slopes, hessian;
-    std::vector<double> moved;  // (rank, directions): the entries of Delta M' + M Delta'
+    // (rank, directions and further parameters): the entries of Delta M' + M Delta'
+    std::vector<double> moved;
 };
 
 inline Reduced reduced(const Model& model, const std::vector<double>& m,
                        const Derivatives& derivatives, const std::vector<double>& basis) {
-    const int k = model.size, count = model.count();
-    const int rank = static_cast<int>(basis.size()) / (k * k);
+    const int k = model.size, extra = model.extra(), length = model.length();
+    const int own = model.count(), count = own + extra;
+    const int rank = static_cast<int>(basis.size()) / length;
     Reduced out{rank, std::vector<double>(rank, 0.0), std::vector<double>(rank * rank),
                 std::vector<double>(rank * count)};
     std::vector<double> d_delta(rank * k * k), half(rank * count);
     for (int b = 0; b < rank; b++) {
-        const double* delta = basis.data() + b * k * k;
+        const double* delta = basis.data() + b * length;
         double* d_own = d_delta.data() + b * k * k;
-        for (int a = 0; a < count; a++) {
+        for (int a = 0; a < own; a++) {
             const int i = model.directions[a].i, j = model.directions[a].j;
             double sum = 0.0;
             for (int l = 0; l < k; l++)
@@ -113,6 +120,10 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
         }
         multiply(derivatives.d.data(), delta, k, k, k, d_own);
         for (int i = 0; i < k * k; i++) out.slopes[b] += 2.0 * d_own[i] * m[i];
+        for (int e = 0; e < extra; e++) {
+            out.moved[b * count + own + e] = delta[k * k + e];
+            out.slopes[b] += derivatives.extra[e] * delta[k * k + e];
+        }
     }
     multiply(out.moved.data(), derivatives.hessian.data(), rank, count, count, half.data());
     for (int a = 0; a < rank; a++)
@@ -120,7 +131,7 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
             double sum = 0.0;
             for (int i = 0; i < count; i++) sum += half[a * count + i] * out.moved[b * count + i];
             for (int i = 0; i < k * k; i++)
-                sum += 2.0 * d_delta[a * k * k + i] * basis[b * k * k + i];
+                sum += 2.0 * d_delta[a * k * k + i] * basis[b * length + i];
             out.hessian[a * rank + b] = out.hessian[b * rank + a] = sum;
         }
     return out;
@@ -135,7 +146,7 @@ class Quadratic {
             f.differentiate(point.m.data(), point.value, point.derivatives);
             point.differentiated = true;
         }
-        const int square = f.model().size * f.model().size;
+        const int square = f.model().length();
         const std::vector<double> basis = tangent(f.model(), point.m, small);
         Reduced at = reduced(f.model(), point.m, point.derivatives, basis);
         rank_ = at.rank;

@@ -1,0 +1,165 @@
+"""What a sum R^-1(phi) = sum_k c_k(phi) B_k of fixed matrices is, and the strata of its variances.
+
+Where there is one, all that a fit needs of the rows is U'B_kU, made once. Variance functions enter
+through *strata*, the distinct values of their covariates: B_k then belongs to a pair of strata, and
+their standard deviations divide its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from henderson.covariance.correlations.base import Derivatives
+from henderson.covariance.residual.base import ResidualModel
+
+# Matrices B_k up to which a sum counts as one of few.
+MOST_SETS = 400
+# Distinct values of the covariates of variance functions.
+MOST_STRATA = 12
+
+# Linear combinations (l, q) of rows (n, q).
+Combine = Callable[[np.ndarray], np.ndarray]
+# From phi (m,) to c (k,), dc (m, k), d2c (m, m, k), and to log|R|, its gradient and its Hessian.
+Weights = Callable[[np.ndarray], tuple[Derivatives, Derivatives]]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One B, as (L'M + M'L) / 2 of the combinations `left` L and `right` M of rows.
+
+    rows : (l,) for every combination a row of the correlation group that it belongs to.
+    """
+
+    rows: np.ndarray
+    left: Combine
+    right: Combine
+
+
+def square(rows: np.ndarray, combine: Combine) -> Product:
+    return Product(rows, combine, combine)
+
+
+def take(rows: np.ndarray) -> Combine:
+    return lambda u: u[rows]
+
+
+@dataclass(frozen=True)
+class FiniteInverse:
+    """R^-1 = sum_k c_k(phi) B_k, of the rows multiplied by `scale` (n,) if it is not None."""
+
+    products: tuple[Product, ...]
+    at: Weights
+    scale: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Strata:
+    """Rows of the same variance: codes (n,), counts (k,), and for every stratum one of its rows."""
+
+    model: ResidualModel
+    codes: np.ndarray
+    counts: np.ndarray
+    example: np.ndarray
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """The rows of each stratum."""
+        order = np.argsort(self.codes, kind="stable")
+        return np.split(order, np.cumsum(self.counts)[:-1])
+
+    def at(self, phi: np.ndarray) -> Derivatives:
+        """log sd s (k,), ds (m, k), d2s (m, m, k); phi of the variance functions alone."""
+        k, m, start = len(self.counts), len(phi), 0
+        s, s1, s2 = np.zeros(k), np.zeros((m, k)), np.zeros((m, m, k))
+        for v, values in zip(self.model.variances, self.model.covariates, strict=True):
+            here = slice(start, start + v.n_parameters)
+            own, s1[here], s2[here, here] = v.derivatives(phi[here], values[self.example])
+            s, start = s + own, here.stop
+        return s, s1, s2
+
+
+def strata_of(model: ResidualModel) -> Strata | None:
+    """The strata of the variance functions; None if they are many."""
+    n = len(model.codes)
+    codes, example = np.zeros(n, dtype=np.intp), np.zeros(1, dtype=np.intp)
+    for column in (c for values in model.covariates for c in values.T):
+        values, place = np.unique(column, return_inverse=True)
+        if len(values) > MOST_STRATA:
+            return None
+        _, example, codes = np.unique(
+            codes * len(values) + place, return_index=True, return_inverse=True
+        )
+        if len(example) > MOST_STRATA:
+            return None
+    return Strata(model, codes, np.bincount(codes, minlength=1), example)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The weights of matrices that each belong to a pair of strata, `left` (k,) and `right` (k,).
+
+    own : from the correlation's parameters to the weights for equal variances, and to log|C|.
+    m : the number of these parameters, which come first.
+    """
+
+    own: Weights
+    m: int
+    strata: Strata
+    left: np.ndarray
+    right: np.ndarray
+
+    def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]:
+        weights, logs = self.own(phi[: self.m])
+        if len(phi) == self.m:
+            return weights, logs
+        s = self.strata.at(phi[self.m :])
+        return self._weights(weights, s), _log_det(logs, s, self.strata.counts)
+
+    def _weights(self, own: Derivatives, s: Derivatives) -> Derivatives:
+        e, e1, e2 = (-(part[..., self.left] + part[..., self.right]) for part in s)
+        c, c1, c2 = (part * np.exp(e) for part in own)
+        return (
+            c,
+            np.concatenate([c1, c * e1]),
+            _bordered(c2, c1[:, None] * e1, c * (e1[:, None] * e1 + e2)),
+        )
+
+
+def _log_det(own: Derivatives, s: Derivatives, counts: np.ndarray) -> Derivatives:
+    """log|C| + 2 sum of s over the rows."""
+    value, first, second = (2.0 * part @ counts for part in s)
+    mixed = np.zeros((len(own[1]), len(first)))
+    return own[0] + value, np.concatenate([own[1], first]), _bordered(own[2], mixed, second)
+
+
+def _bordered(inner: np.ndarray, mixed: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """[[inner, mixed], [mixed', corner]] of arrays (., ., ...)."""
+    upper = np.concatenate([inner, mixed], axis=1)
+    lower = np.concatenate([mixed.swapaxes(0, 1), corner], axis=1)
+    return np.concatenate([upper, lower])
+
+
+def independent(strata: Strata) -> FiniteInverse:
+    """Rows without correlation: the sums of squares of each stratum."""
+    k = np.arange(len(strata.counts))
+    own = np.ones(len(k)), np.zeros((0, len(k))), np.zeros((0, 0, len(k)))
+    nothing = np.zeros(()), np.zeros(0), np.zeros((0, 0))
+    products = tuple(square(rows, take(rows)) for rows in strata.rows)
+    return FiniteInverse(products, Scaled(lambda _: (own, nothing), 0, strata, k, k))
+
+
+def positions_of(model: ResidualModel) -> np.ndarray:
+    """(n, d), of a model that has a correlation."""
+    assert model.positions is not None
+    return model.positions
+
+
+def parts(array: np.ndarray) -> Sequence[np.ndarray]:
+    """The places of each value of codes (n,), in their order."""
+    if not len(array):
+        return []
+    order = np.argsort(array, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(array))[:-1])
