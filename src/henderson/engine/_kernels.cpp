@@ -352,7 +352,7 @@ nb::ndarray<nb::numpy, T> owned(std::vector<T>&& values) {
 }
 
 // (pointers, columns, values) of the links, within_zxy (m, q), the component of each effect, and
-// within_zz (m, m) if the components are one or m is at most `small`.
+// Z_tail'Z_tail (m, m) if the components are one or m is at most `small`.
 nb::object tail_products(CodesIn codes, In2 z, Index n_levels, In3 inverse,
                          std::vector<std::tuple<CodesIn, In2, Index>> tail, In2 xy,
                          std::size_t small) {
@@ -387,14 +387,8 @@ nb::object tail_products(CodesIn codes, In2 z, Index n_levels, In3 inverse,
         add_products(rest, table_of(xy), n, zxy.data);
         const bool one = std::all_of(labels.begin(), labels.end(), [](auto l) { return l == 0; });
         if (one || m <= small) {
-            links.index_columns();
             zz.assign(m * m, 0.0);
-            // less the head's share: the Gram matrix of the links
-            std::vector<double> identity(n_levels * k * k, 0.0);
-            for (Index j = 0; j < n_levels; j++)
-                for (std::size_t i = 0; i < k; i++) identity[j * k * k + i * k + i] = -1.0;
             add_squares(rest, n, m, zz.data());
-            gram(links, identity.data(), zz.data(), zz.data());
             mirror_lower(zz.data(), m);
         }
     }
@@ -436,14 +430,14 @@ Out square(std::unique_ptr<double[]> data, std::size_t m) {
 }
 
 nb::tuple fit_crossed(In3 root, In3 dense, Indices pointers, Indices columns, Values values,
-                      Square within_xy, Square within_zxy, Square within_zz,
+                      Square within_xy, Square within_zxy, Square squares,
                       std::vector<std::pair<Index, int>> sizes, Index n, double log_weights,
                       bool reml, std::vector<TermIn> terms, std::optional<Square> start,
                       RulesIn rules, bool exact) {
     need(lapack().potrf != nullptr, "no LAPACK has been borrowed");
-    const std::size_t k = root.shape(1), q = dense.shape(2), m = within_zz.shape(0);
+    const std::size_t k = root.shape(1), q = dense.shape(2), m = squares.shape(0);
     need(sizes.size() > 1 && within_zxy.shape(0) == q && within_zxy.shape(1) == m &&
-             within_zz.shape(1) == m && within_xy.shape(0) == q && within_xy.shape(1) == q &&
+             squares.shape(1) == m && within_xy.shape(0) == q && within_xy.shape(1) == q &&
              pointers.size() == root.shape(0) * k + 1,
          "the cross-products do not belong together");
     std::vector<int> widths;
@@ -468,7 +462,7 @@ nb::tuple fit_crossed(In3 root, In3 dense, Indices pointers, Indices columns, Va
         nb::gil_scoped_release release;
         const Links links = links_of(pointers, columns, values, k, m);
         const CrossedData data{root.data(), dense.data(), within_xy.data(), within_zxy.data(),
-                               within_zz.data()};
+                               squares.data()};
         criterion = std::make_unique<Crossed>(model, data, links, places, exact);
         out = fit(*criterion, start ? start->data() : nullptr, rules_of(rules));
         std::copy(out.at.m.begin(), out.at.m.end(), found.data);
@@ -517,7 +511,7 @@ NB_MODULE(_kernels, m) {
     m.def("mirror", &mirror, "a"_a);
     m.def("borrow_lapack", &borrow_lapack, "blas"_a, "lapack"_a);
     m.def("fit_crossed", &fit_crossed, "root"_a, "dense"_a, "pointers"_a, "columns"_a, "values"_a,
-          "within_xy"_a, "within_zxy"_a, "within_zz"_a, "sizes"_a, "n"_a, "log_weights"_a,
+          "within_xy"_a, "within_zxy"_a, "squares"_a, "sizes"_a, "n"_a, "log_weights"_a,
           "reml"_a, "terms"_a, "start"_a.none(), "rules"_a, "exact"_a);
     m.def("fit", &fit_one, "root"_a, "dense"_a, "within"_a, "n"_a, "log_weights"_a, "reml"_a,
           "terms"_a, "start"_a.none(), "rules"_a);

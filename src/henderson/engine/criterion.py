@@ -300,7 +300,7 @@ def _of_one_factor(
         f=found.f,
         n_xy=found.n_xy,
         n_zxy=cross.within_zxy,
-        n_zz=cross.within_zz,
+        n_zz=cross.squares,
         s=None,
         factors=(),
         c=found.r_inverse @ found.r_inverse.T,
@@ -328,7 +328,7 @@ def _eliminate_head(
     cross: CrossProducts, factors: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, BlockMatrix, float]:
     """C H^-1, U'V1^-1U in three parts, log|V1|."""
-    within = cross.within_xy, cross.within_zxy, cross.within_zz
+    within = cross.within_xy, cross.within_zxy, cross.squares
     if not cross.sizes:
         return cross.root, *within, 0.0
     size = cross.sizes[0][1]
@@ -341,7 +341,7 @@ def _eliminate_head(
     if cross.linked is None:
         return weighted, n_xy, *within[1:], log_head
     n_zxy = cross.within_zxy + cross.linked.T @ solved
-    n_zz = cross.within_zz + cross.within_zz.pattern.gram(cross.linked, inverse)
+    n_zz = cross.squares - cross.squares.pattern.gram(cross.linked, np.eye(size) - inverse)
     return weighted, n_xy, n_zxy, n_zz, log_head
 
 

@@ -40,7 +40,7 @@ def suits(cross: CrossProducts, layout: Layout, *, exact: bool) -> bool:
         and all(term.structure.name in DIAGONAL for _, term in layout.terms)
         # Links of correlated levels are one dense matrix, which numpy multiplies faster.
         and (effects <= MOST_EXACT or sparse.issparse(cross.linked))
-        and (effects <= MOST_EXACT if exact else cross.within_zz.pattern.is_dense)
+        and (effects <= MOST_EXACT if exact else cross.squares.pattern.is_dense)
     )
 
 
@@ -78,7 +78,7 @@ def fit(
         linked.data,
         np.ascontiguousarray(cross.within_xy),
         np.ascontiguousarray(cross.within_zxy.T),
-        cross.within_zz.dense(),
+        cross.squares.dense(),
         list(cross.sizes),
         cross.n,
         cross.log_weights,
@@ -107,7 +107,7 @@ def _factorisation(
     weighted, gd, f, n_xy, n_zxy, n_zz, lower, t_xy, beta, r_inverse, rss, log_v, log_xvx = (
         equations
     )
-    pattern, p = cross.within_zz.pattern, cross.p
+    pattern, p = cross.squares.pattern, cross.p
     some = any(m.any() for m in factors[1:])
     return Factorisation(
         cross=cross,

@@ -45,8 +45,9 @@ class CrossProducts:
     root : C (J, K, K) of the head (J = 0 without random effects).
     dense : T for [X y], (J, K, p + 1).
     linked : T for Z_tail, (J K, m), dense or CSR, or None without a tail.
-    within : [X y Z_tail]'[X y Z_tail] less the head's part, split into
-        `within_xy` (p + 1, p + 1), `within_zxy` (m, p + 1), `within_zz` (m, m) in blocks.
+    within : [X y Z_tail]'[X y] less the head's part, split into `within_xy` (p + 1, p + 1) and
+        `within_zxy` (m, p + 1).
+    squares : Z_tail'Z_tail (m, m), in blocks.
     tail : where each tail factor's effects stand among the m.
     """
 
@@ -60,13 +61,13 @@ class CrossProducts:
     linked: kernels.Linked | None
     within_xy: np.ndarray
     within_zxy: np.ndarray
-    within_zz: BlockMatrix
+    squares: BlockMatrix
     tail: tuple[slice, ...]
 
     @property
     def m(self) -> int:
         """Number of random effects in the tail."""
-        return self.within_zz.pattern.size
+        return self.squares.pattern.size
 
 
 def cross_products(problem: Standard) -> CrossProducts:
@@ -91,7 +92,7 @@ def cross_products(problem: Standard) -> CrossProducts:
         linked=tail.linked,
         within_xy=xy.T @ xy - flat.T @ flat,
         within_zxy=tail.within_zxy,
-        within_zz=tail.within_zz,
+        squares=tail.squares,
         tail=_tail_slices(ordered[1:]),
     )
 
@@ -102,7 +103,7 @@ class _Tail:
 
     linked: kernels.Linked | None
     within_zxy: np.ndarray
-    within_zz: BlockMatrix
+    squares: BlockMatrix
 
 
 def _no_tail(width: int) -> _Tail:
@@ -150,10 +151,9 @@ def _reduce_tail(
     linked = kernels.scale_levels(inverse, raw.toarray() if small else raw)
     if isinstance(linked, sparse.csr_array):
         linked = narrow(linked)
-    within_zz = (z.T @ z).toarray() if small else z.T @ z
-    within_zz = within_zz - linked.T @ linked
+    squares = (z.T @ z).toarray() if small else z.T @ z
     pattern = _pattern(ordered, z) if found is None else pattern_of(found.components, sizes)
-    return _Tail(linked, z.T @ xy - linked.T @ flat, pattern.pack(within_zz))
+    return _Tail(linked, z.T @ xy - linked.T @ flat, pattern.pack(squares))
 
 
 def _reduce_correlated(
@@ -183,7 +183,7 @@ def _reduce_correlated(
     square = _mixed(_mixed((z.T @ z).toarray(), rest).T, rest)
     own = _mixed((z.T @ xy).T, rest).T
     pattern = pattern_of(np.zeros(m, dtype=np.intp), sizes)
-    return _Tail(linked, own - linked.T @ flat, pattern.pack(square - linked.T @ linked))
+    return _Tail(linked, own - linked.T @ flat, pattern.pack(square))
 
 
 def _mixed(columns: np.ndarray, tail: Sequence[Grouping]) -> np.ndarray:
@@ -220,7 +220,7 @@ def _of_one_factor(problem: Standard, reduced: kernels.Reduced) -> CrossProducts
         linked=None,
         within_xy=reduced.within,
         within_zxy=tail.within_zxy,
-        within_zz=tail.within_zz,
+        squares=tail.squares,
         tail=(),
     )
 

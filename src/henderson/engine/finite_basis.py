@@ -101,7 +101,7 @@ class BasisProducts(DenseProducts):
             linked=None,
             within_xy=a[:, k:, k:].sum(axis=0) - flat.T @ flat,
             within_zxy=np.zeros((0, self.p + 1)),
-            within_zz=BlockMatrix(NO_PATTERN, ()),
+            squares=BlockMatrix(NO_PATTERN, ()),
             tail=(),
         )
 

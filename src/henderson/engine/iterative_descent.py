@@ -29,7 +29,7 @@ def find_root(evaluate: Callable[[np.ndarray], P], start: P, *, limit: int = 100
     model = Model.at(point)
     while count < limit:
         if model.decrease < TOLERANCE and model.convex:
-            return Descent(point, count, True, model.decrease)
+            return Descent(point, count, True, model.decrease, point)
         step = model.step(radius)
         length, predicted = float(np.linalg.norm(step)), model.predicted(step)
         trial = evaluate(point.phi + model.basis @ step)
@@ -46,7 +46,7 @@ def find_root(evaluate: Callable[[np.ndarray], P], start: P, *, limit: int = 100
             radius = 0.25 * min(radius, length)
             if radius < 1e-8:
                 break
-    return Descent(point, count, False, model.decrease)
+    return Descent(point, count, False, model.decrease, point)
 
 
 def integrated_rise(

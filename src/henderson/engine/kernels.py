@@ -48,6 +48,7 @@ FAILURES = {
         "so there is nothing to estimate. Check for a duplicated or constant response."
     ),
     3: "The response has missing or infinite values: give every row a number.",
+    4: "The correlation of the residuals has reached its bound: try a simpler structure.",
 }
 
 
@@ -166,7 +167,7 @@ class TailProducts:
         of C^+ Z_1'Z_tail: a column (ascending) and the K values of the level's effects there.
     products : Z_tail'[X y] (m, p + 1).
     components : the connected component (0, 1, ...) of each effect, (m,).
-    squares : Z_tail'Z_tail less the head's share (m, m), if it was asked for.
+    squares : Z_tail'Z_tail (m, m), if it was asked for.
     """
 
     size: int

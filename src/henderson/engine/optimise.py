@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from henderson.covariance.residual.base import ResidualModel
-from henderson.engine import crossed, one_factor
+from henderson.engine import crossed, one_factor, structured_descent
 from henderson.engine.correlated import between_effects, level_variances
 from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import CrossProducts
@@ -380,6 +380,10 @@ def optimise_products(
         found = one_factor.fit(cross, layout, reml, start, RULES)
         verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
         return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
+    if structured_descent.suits(cross, layout):
+        found = structured_descent.fit(cross, layout, reml, start, RULES)
+        verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
+        return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
     search = ITERATIVE if isinstance(cross, IterativeProducts) else EXACT
     exact = _has_exact_hessian(cross)
     if isinstance(cross, CrossProducts) and crossed.suits(cross, layout, exact=exact):
@@ -394,7 +398,8 @@ def optimise_products(
     first_descent = search.descend(evaluate, first)
     descent, more = _compare_with_zero(evaluate, first_descent, search)
     at = _snap(descent.point, evaluate, search)
-    verdict = _verdict(descent, at, count + first_descent.evaluations + more)
+    seen = descent.near if at is descent.point else at
+    verdict = _verdict(descent, seen, count + first_descent.evaluations + more)
     return Optimum(problem, cross, layout, reml, at, verdict)
 
 
@@ -458,7 +463,7 @@ def _compare_with_zero(
     lengths = [len(term.structure.zero()) for _, term in layout.terms]
     ends = np.cumsum([0, *lengths])
     for (factor, term), a, b in zip(layout.terms, ends[:-1], ends[1:], strict=True):
-        if not 1e-6 < _reach_of_zero(best.point, a, b, term.structure.zero()) < RULES.far:
+        if not 1e-6 < _reach_of_zero(best.near, a, b, term.structure.zero()) < RULES.far:
             continue
         phi = best.point.phi.copy()
         phi[a:b] = term.structure.zero()
@@ -491,6 +496,7 @@ def _snap(point: Evaluated, evaluate: Evaluate, search: Search) -> Evaluated:
 
 
 def _verdict(descent: Descent[Evaluated], at: Evaluated, evaluations: int) -> Verdict:
+    """at : where derivatives are known."""
     z = at.tangent
     values = np.linalg.eigvalsh(z.T @ at.hessian @ z)
     curvature = float(values[0] / max(np.abs(values).max(), 1e-300))

@@ -36,6 +36,11 @@ class Point(Protocol):
 
 P = TypeVar("P", bound=Point)
 RADIUS = 1.0
+# A promised decrease below which derivatives serve for the next point too.
+NEAR = 1e-5
+# How much less than in the last step a promise may shrink in the next: with an approximate Hessian
+# some directions converge more slowly than others.
+CAUTION = 100.0
 EPSILON = float(np.finfo(float).eps)
 
 
@@ -104,12 +109,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Descent(Generic[P]):
-    """Where a descent ended: the best point, evaluations used, and whether it is a minimum."""
+    """Where a descent ended: the best point, evaluations used, and whether it is a minimum.
+
+    decrease : what one more Newton step promises.
+    near : the last point whose derivatives were asked for: `point`, or the one just before it.
+    """
 
     point: P
     evaluations: int
     converged: bool
     decrease: float
+    near: P
 
 
 def minimise(
@@ -117,25 +127,31 @@ def minimise(
 ) -> Descent[P]:
     """Descend from an evaluated point until a full Newton step promises next to nothing.
 
-    That is less than `tolerance`, or than the rounding of the function's value.
+    That is less than `tolerance`, or than the rounding of the function's value. Where the promise
+    has shrunk so much with the last step that it would be so little after the next, that step is
+    taken without asking for derivatives at its end.
     """
     point, radius, count = start, RADIUS, 0
-    model = Model.at(point)
+    model, shrinkage = Model.at(point), 1.0
     while count < limit:
         least = max(tolerance, EPSILON * abs(point.value))
         if model.decrease < least and model.convex:
-            return Descent(point, count, True, model.decrease)
+            return Descent(point, count, True, model.decrease, point)
         step = model.step(radius)
         length, predicted = float(np.linalg.norm(step)), model.predicted(step)
         trial = evaluate(point.phi + model.basis @ step)
         count += 1
         noise = 1e-13 * (1.0 + abs(point.value))
         change = _value(trial) - point.value
+        left = CAUTION * model.decrease * shrinkage
+        if left < least and model.decrease < NEAR and model.convex and change <= noise:
+            return Descent(trial, count, True, left, point)
         ratio = change / predicted if predicted < 0 else -1.0
         if ratio > 1e-4 or abs(change) <= noise:
             if abs(predicted) <= noise and Model.at(trial).decrease >= model.decrease:
-                return Descent(point, count, model.convex, model.decrease)
-            point, model = trial, Model.at(trial)
+                return Descent(point, count, model.convex, model.decrease, point)
+            before, point, model = model.decrease, trial, Model.at(trial)
+            shrinkage = model.decrease / before if ratio > 0.75 and length < radius else 1.0
             if ratio > 0.75:
                 radius = max(radius, 2.5 * length)
             elif ratio < 0.25:
@@ -144,7 +160,7 @@ def minimise(
             radius = 0.25 * min(radius, length)
             if radius < 1e-12:
                 break
-    return Descent(point, count, False, model.decrease)
+    return Descent(point, count, False, model.decrease, point)
 
 
 def _value(point: Point) -> float:

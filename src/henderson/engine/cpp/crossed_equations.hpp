@@ -20,9 +20,10 @@ struct Place {
 };
 
 // Cross-products as crossproducts.py has them: C (J, K, K), T (J, K, q) for the q = p + 1 columns
-// [X y], `within` for them (q, q), for the tail (q, m) and between (m, m), lower triangle.
+// [X y], `within` for them (q, q) and between them and the tail (q, m), Z_tail'Z_tail (m, m), of
+// which the lower triangle is read.
 struct CrossedData {
-    const double *root, *dense, *within_xy, *within_zxy, *within_zz;
+    const double *root, *dense, *within_xy, *within_zxy, *squares;
 };
 
 // Log determinants of V1, of S and of X'V^-1X.
@@ -188,8 +189,19 @@ class CrossedEquations {
         }
         std::copy(data_.within_zxy, data_.within_zxy + q * m_, n_zxy_.begin());
         add_transposed(links_, moved.data(), static_cast<int>(q), n_zxy_.data());
-        gram(links_, inverse_.data(), data_.within_zz, n_zz_.get());
+        if (std::all_of(factors_[0].begin(), factors_[0].end(), [](double x) { return x == 0.0; }))
+            std::copy(data_.squares, data_.squares + m_ * m_, n_zz_.get());
+        else
+            gram(links_, less_one().data(), data_.squares, n_zz_.get());
         return log_det;
+    }
+
+    // H^-1 - I (J, K, K).
+    std::vector<double> less_one() const {
+        std::vector<double> out = inverse_;
+        for (std::size_t j = 0; j < j_; j++)
+            for (std::size_t i = 0; i < k_; i++) out[(j * k_ + i) * k_ + i] -= 1.0;
+        return out;
     }
 
     // Rows of effects of the tail (count, m), every level's K_t effects x replaced by x A_t.

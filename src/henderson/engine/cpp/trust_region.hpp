@@ -11,10 +11,15 @@
 namespace henderson {
 
 constexpr int LIMIT = 100;  // steps
+constexpr double NEAR = 1e-5;  // a promised decrease below which derivatives serve the next point
+// How much less than in the last step a promise may shrink in the next: with an approximate Hessian
+// some directions converge more slowly than others.
+constexpr double CAUTION = 100.0;
 constexpr double EPSILON = std::numeric_limits<double>::epsilon();
 
 // An evaluated M (K, K), block-diagonal over the terms, and behind it the parameters of the
-// residuals, if they have a structure; derivatives are made when asked for.
+// residuals, if they have a structure; derivatives are made when asked for, and may be those of a
+// point so near that they serve.
 struct Point {
     std::vector<double> m;
     Value value;
@@ -256,11 +261,12 @@ Point evaluated(const Criterion& f, std::vector<double> m) {
 }
 
 // Descend until a full Newton step promises less than the tolerance, or than the criterion's
-// rounding. Where the criterion is not
-// defined it counts as infinite: the step is shortened.
+// rounding. Where the promise has shrunk so much with the last step that it would be so little after
+// the next, that step is taken without derivatives at its end: the point keeps those of the one
+// before. Where the criterion is not defined it counts as infinite: the step is shortened.
 template <class Criterion>
 Descent minimise(const Criterion& f, Point point, const Rules& rules) {
-    double radius = rules.radius;
+    double radius = rules.radius, shrinkage = 1.0;
     int count = 0;
     Quadratic model(f, point, rules.small);
     while (count < LIMIT) {
@@ -274,6 +280,12 @@ Descent minimise(const Criterion& f, Point point, const Rules& rules) {
         const double change =
             trial.value.status == Status::fine ? trial.value.value - point.value.value : INFINITY;
         const double noise = 1e-13 * (1.0 + std::fabs(point.value.value));
+        const double left = CAUTION * decrease * shrinkage;
+        if (left < least && decrease < NEAR && model.convex() && change <= noise) {
+            trial.derivatives = std::move(point.derivatives);
+            trial.differentiated = true;
+            return {std::move(trial), count, true, left};
+        }
         const double ratio = predicted < 0.0 ? change / predicted : -1.0;
         if (ratio > 1e-4 || std::fabs(change) <= noise) {
             Quadratic next(f, trial, rules.small);
@@ -281,6 +293,7 @@ Descent minimise(const Criterion& f, Point point, const Rules& rules) {
                 return {point, count, model.convex(), decrease};
             point = std::move(trial);
             model = std::move(next);
+            shrinkage = ratio > 0.75 && length < radius ? model.decrease() / decrease : 1.0;
             if (ratio > 0.75)
                 radius = std::max(radius, 2.5 * length);
             else if (ratio < 0.25)

@@ -8,7 +8,8 @@ their standard deviations divide its weight.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from henderson.covariance.residual.base import ResidualModel
 MOST_SETS = 400
 # Distinct values of the covariates of variance functions.
 MOST_STRATA = 12
+# Variance functions whose log sd is linear in their parameters.
+LINEAR = frozenset({"ident", "power", "exp"})
 
 # Linear combinations (l, q) of rows (n, q).
 Combine = Callable[[np.ndarray], np.ndarray]
@@ -47,12 +50,49 @@ def take(rows: np.ndarray) -> Combine:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The weights of a correlation as numbers: which function of the correlation each set has.
+
+    name : of the correlation, "" without one; scale : its unit of distance, or its largest group.
+    at, counts : the gaps of neighbours, or the sizes of groups, and how many there are of each.
+    kinds, which : (k,) the function of each set, and its gap or size.
+    """
+
+    name: str
+    kinds: np.ndarray
+    which: np.ndarray
+    scale: float = 1.0
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All the weights as numbers, for loops that evaluate them without Python.
+
+    left, right : (k,) the strata whose sd divide a set's weight; sizes : rows of each stratum.
+    loadings : (strata, m) log sd = loadings phi. log_constant : what log|R| has beside these.
+    """
+
+    chosen: Chosen
+    left: np.ndarray
+    right: np.ndarray
+    sizes: np.ndarray
+    loadings: np.ndarray
+    log_constant: float = 0.0
+
+
+@dataclass(frozen=True)
 class FiniteInverse:
-    """R^-1 = sum_k c_k(phi) B_k, of the rows multiplied by `scale` (n,) if it is not None."""
+    """R^-1 = sum_k c_k(phi) B_k, of the rows multiplied by `scale` (n,) if it is not None.
+
+    recipe : the weights as numbers, where they are simple enough.
+    """
 
     products: tuple[Product, ...]
     at: Weights
     scale: np.ndarray | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +109,15 @@ class Strata:
         """The rows of each stratum."""
         order = np.argsort(self.codes, kind="stable")
         return np.split(order, np.cumsum(self.counts)[:-1])
+
+    @property
+    def loadings(self) -> np.ndarray | None:
+        """(k, m) of log sd = loadings phi; None where a variance function is not of that kind."""
+        variances = self.model.variances
+        if any(v.name not in LINEAR for v in variances):
+            return None
+        start = np.concatenate([v.start() for v in variances] or [np.zeros(0)])
+        return self.at(start)[1].T
 
     def at(self, phi: np.ndarray) -> Derivatives:
         """log sd s (k,), ds (m, k), d2s (m, m, k); phi of the variance functions alone."""
@@ -97,6 +146,15 @@ def strata_of(model: ResidualModel) -> Strata | None:
     return Strata(model, codes, np.bincount(codes, minlength=1), example)
 
 
+class Own(Protocol):
+    """The weights of a correlation for equal variances, from its own parameters."""
+
+    @property
+    def chosen(self) -> Chosen: ...
+
+    def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]: ...
+
+
 @dataclass(frozen=True)
 class Scaled:
     """The weights of matrices that each belong to a pair of strata, `left` (k,) and `right` (k,).
@@ -105,11 +163,22 @@ class Scaled:
     m : the number of these parameters, which come first.
     """
 
-    own: Weights
+    own: Own
     m: int
     strata: Strata
     left: np.ndarray
     right: np.ndarray
+
+    @property
+    def recipe(self) -> Recipe | None:
+        loadings = self.strata.loadings
+        if loadings is None:
+            return None
+        return Recipe(self.own.chosen, self.left, self.right, self.strata.counts, loadings)
+
+    def of(self, products: Sequence[Product]) -> FiniteInverse:
+        """The sum of these products."""
+        return FiniteInverse(tuple(products), self, recipe=self.recipe)
 
     def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]:
         weights, logs = self.own(phi[: self.m])
@@ -145,10 +214,25 @@ def _bordered(inner: np.ndarray, mixed: np.ndarray, corner: np.ndarray) -> np.nd
 def independent(strata: Strata) -> FiniteInverse:
     """Rows without correlation: the sums of squares of each stratum."""
     k = np.arange(len(strata.counts))
-    own = np.ones(len(k)), np.zeros((0, len(k))), np.zeros((0, 0, len(k)))
-    nothing = np.zeros(()), np.zeros(0), np.zeros((0, 0))
-    products = tuple(square(rows, take(rows)) for rows in strata.rows)
-    return FiniteInverse(products, Scaled(lambda _: (own, nothing), 0, strata, k, k))
+    products = [square(rows, take(rows)) for rows in strata.rows]
+    return Scaled(_Ones(len(k)), 0, strata, k, k).of(products)
+
+
+@dataclass(frozen=True)
+class _Ones:
+    """Weights of one."""
+
+    count: int
+
+    @property
+    def chosen(self) -> Chosen:
+        none = np.zeros(self.count, dtype=np.intp)
+        return Chosen("", none, none)
+
+    def __call__(self, _: np.ndarray) -> tuple[Derivatives, Derivatives]:
+        k = self.count
+        own = np.ones(k), np.zeros((0, k)), np.zeros((0, 0, k))
+        return own, (np.zeros(()), np.zeros(0), np.zeros((0, 0)))
 
 
 def positions_of(model: ResidualModel) -> np.ndarray:

@@ -37,7 +37,8 @@ def finite_inverse(model: ResidualModel) -> FiniteInverse | None:
         weights, (value, first, second) = found.at(phi)
         return weights, (value + log_scale, first, second)
 
-    return FiniteInverse(found.products, at, scale)
+    recipe = found.recipe and replace(found.recipe, log_constant=log_scale)
+    return FiniteInverse(found.products, at, scale, recipe)
 
 
 def _choose(model: ResidualModel) -> FiniteInverse | None:

@@ -15,9 +15,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from henderson.covariance.correlations.base import Derivatives
+from henderson.covariance.correlations.exchangeable import Exchangeable
 from henderson.covariance.residual.base import ResidualModel
 from henderson.covariance.residual.finite.base import (
     MOST_SETS,
+    Chosen,
     Combine,
     FiniteInverse,
     Product,
@@ -41,7 +43,7 @@ def exchangeable(model: ResidualModel, strata: Strata) -> FiniteInverse | None:
     items = _one_variance(model) if many == 1 else _many_variances(model, strata)
     products, kinds, which, left, right = zip(*items, strict=True)
     own = _Weights(model, sizes, counts, np.array(kinds), np.array(which))
-    return FiniteInverse(products, Scaled(own, 1, strata, np.array(left), np.array(right)))
+    return Scaled(own, 1, strata, np.array(left), np.array(right)).of(products)
 
 
 Item = tuple[Product, int, int, int, int]
@@ -103,10 +105,15 @@ class _Weights:
         kinds: np.ndarray,
         which: np.ndarray,
     ) -> None:
-        assert model.correlation is not None
+        assert isinstance(model.correlation, Exchangeable)
         self.correlation = model.correlation
         self.more, self.counts = sizes - 1.0, counts
         self.kinds, self.which = kinds, which
+
+    @property
+    def chosen(self) -> Chosen:
+        largest = float(self.correlation.largest)
+        return Chosen("cs", self.kinds, self.which, largest, self.more + 1.0, self.counts)
 
     def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]:
         one = np.zeros((1, 1))

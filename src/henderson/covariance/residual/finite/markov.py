@@ -15,9 +15,11 @@ from collections.abc import Callable
 import numpy as np
 
 from henderson.covariance.correlations.base import Derivatives
+from henderson.covariance.correlations.distance import ContinuousAutoregressive
 from henderson.covariance.residual.base import ResidualModel
 from henderson.covariance.residual.finite.base import (
     MOST_SETS,
+    Chosen,
     FiniteInverse,
     Product,
     Scaled,
@@ -82,8 +84,7 @@ def markov(model: ResidualModel, strata: Strata) -> FiniteInverse | None:
     chain = _Chain(
         model, values, np.bincount(place, minlength=len(values)), np.array(kinds), np.array(which)
     )
-    scaled = Scaled(chain, 1, strata, np.array(left), np.array(right))
-    return FiniteInverse(products, scaled)
+    return Scaled(chain, 1, strata, np.array(left), np.array(right)).of(products)
 
 
 def consecutive(model: ResidualModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,6 +146,12 @@ class _Chain:
         self.correlation = model.correlation
         self.left, self.right = gaps[:, None], np.zeros((len(gaps), 1))
         self.counts, self.kinds, self.which = counts, kinds, which
+
+    @property
+    def chosen(self) -> Chosen:
+        c = self.correlation
+        unit = c.unit if isinstance(c, ContinuousAutoregressive) else 1.0
+        return Chosen(c.name, self.kinds, self.which, unit, self.left[:, 0], self.counts)
 
     def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]:
         r, r1, r2 = self.correlation.derivatives(phi, self.left, self.right)
