@@ -35,8 +35,8 @@ class Case:
 
 
 def make_case(number: int, rng: np.random.Generator) -> Case:
-    kind = str(rng.choice(["one", "one", "one", "nested", "crossed"]))
-    scaled, weighted = bool(rng.random() < 0.12), bool(rng.random() < 0.25)
+    kind = str(rng.choice(["one", "one", "nested", "crossed"]))
+    scaled, weighted = bool(rng.random() < 0.15), bool(rng.random() < 0.25)
     n = int(rng.integers(60, 600))
     groupings = _groupings(kind, n, rng)
     factor = float(rng.choice([1e-6, 1e6])) if scaled else 1.0

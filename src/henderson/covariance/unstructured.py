@@ -58,9 +58,10 @@ class Unstructured:
         k, m = self.size, self.factor(phi)
         if k == 1:
             return np.sqrt(m**2 + SMALL)
-        values, vectors = np.linalg.eigh(m @ m.T + SMALL * np.eye(k))
-        scale = (vectors * np.sqrt(values)) @ vectors.T
-        vertical = self._vertical(np.linalg.solve(scale, m))
+        u, s, v = np.linalg.svd(m)
+        r = np.sqrt(s**2 + SMALL)
+        scale = (u * r) @ u.T
+        vertical = self._vertical((u * (s / r)) @ v)
         left, singular, _ = np.linalg.svd(vertical, full_matrices=True)
         rank = int((singular > 1e-8 * max(singular[0], 1e-12)).sum())
         return np.kron(scale, np.eye(k)) @ left[:, rank:]
