@@ -30,6 +30,11 @@ def csv(tmp_path: Path) -> str:
     return str(path)
 
 
+def piped(text: bytes) -> io.TextIOWrapper:
+    """Standard input at the end of a pipe."""
+    return io.TextIOWrapper(io.BytesIO(text), encoding="utf-8")
+
+
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert main([*arguments, "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -74,7 +79,7 @@ def test_standard_input(
 ) -> None:
     formula = "`exam mark` ~ `parents' years` + (1 | room)"
     from_file = run_json(capsys, "fit", formula, csv)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(Path(csv).read_text()))
+    monkeypatch.setattr(sys, "stdin", piped(Path(csv).read_bytes()))
     assert run_json(capsys, "fit", formula, "-") == from_file
 
 
@@ -117,7 +122,7 @@ def test_reports_are_written(
     fitted = ["fit", "score ~ edu + (1 | classroom)", "classroom_scores", "--report", "f.html"]
     assert main(fitted) == 0
     assert main(["tutorial"]) == 0
-    assert "Report: tutorial.html" in capsys.readouterr().out
+    assert "Report: tutorial.html" in capsys.readouterr().err
     for name in ("a.html", "f.html", "tutorial.html"):
         assert "<html" in (tmp_path / name).read_text(encoding="utf-8")[:300]
 
@@ -129,6 +134,30 @@ def test_the_tutorial_can_only_print(
     assert main(["tutorial", "--no-report"]) == 0
     assert "3.453478" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tutorial_and_the_data_sets_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "tutorial", "--no-report")
+    assert found == run_json(capsys, "approaches", "classroom_scores", *SCORE)
+    listed: Any = run_json(capsys, "datasets")
+    assert [row["name"] for row in listed] == list(hd.datasets()["name"])
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
+def test_compressed_and_columnar_files(
+    ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = hd.load_dataset("classroom_scores")
+    path = str(tmp_path / f"scores{ending}")
+    data.to_parquet(path) if ending == ".parquet" else data.to_csv(path, index=False)
+    wanted = run_json(capsys, "fit", "score ~ edu + (1 | classroom)", "classroom_scores")
+    assert run_json(capsys, "fit", "score ~ edu + (1 | classroom)", path) == wanted
+
+
+def test_python_runs_the_package() -> None:
+    command = [sys.executable, "-m", "henderson", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"henderson {hd.__version__}\n"
 
 
 def test_datasets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,11 +189,11 @@ def test_bad_input_is_one_message_and_exit_code_one(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("text", ["", "a,a\n1,2\n", "a,b\n"])
+@pytest.mark.parametrize("text", [b"", b"a,a\n1,2\n", b"a,b\n", b"a\n\xe9\n", b"\xff\xfe"])
 def test_bad_standard_input(
-    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    text: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    monkeypatch.setattr(sys, "stdin", piped(text))
     assert main(["fit", "a ~ 1", "-"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("henderson: ")

@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     _approaches_arguments(commands)
     _fit_arguments(commands)
     about = "list the bundled data sets"
-    commands.add_parser("datasets", help=about, description=about).set_defaults(run=_datasets)
+    command = commands.add_parser("datasets", help=about, description=about)
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+    command.set_defaults(run=_datasets)
     return parser
 
 
@@ -70,6 +72,7 @@ def _tutorial_arguments(commands: Any) -> None:
         "--report", metavar="PATH", default="tutorial.html", help="HTML page to write (%(default)s)"
     )
     command.add_argument("--no-report", action="store_true", help="print only")
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
     command.set_defaults(run=_tutorial)
 
 
@@ -110,12 +113,13 @@ def _output_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _tutorial(arguments: argparse.Namespace) -> None:
+    from henderson.seven.export import approaches_dict
     from henderson.seven.tutorial import tutorial_approaches, tutorial_text
 
     result = tutorial_approaches()
-    print(tutorial_text(result))
-    if not arguments.no_report:
-        print(f"Report: {result.report(arguments.report)}")
+    found = approaches_dict(result) if arguments.json else None
+    report = None if arguments.no_report else arguments.report
+    _show(result, found, report, text="" if found else tutorial_text(result))
 
 
 def _approaches(arguments: argparse.Namespace) -> None:
@@ -144,18 +148,25 @@ def _show(result: Any, found: dict[str, Any] | None, report: str | None, text: A
     if found is None:
         print(result if text is None else text)
     else:
-        import json
-
-        print(json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False))
+        _print_json(found)
     if report:
         print(f"Report: {result.report(report)}", file=sys.stderr)
 
 
-def _datasets(_: argparse.Namespace) -> None:
+def _print_json(found: Any) -> None:
+    import json
+
+    print(json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def _datasets(arguments: argparse.Namespace) -> None:
     from textwrap import fill
 
     from henderson.data.bundled import datasets
 
+    if arguments.json:
+        _print_json(datasets().to_dict("records"))
+        return
     for row in datasets().itertuples():
         about = f"{row.rows} rows. {row.description}"
         print(fill(about, 80, initial_indent=f"{row.name:<18}", subsequent_indent=" " * 18))
@@ -191,7 +202,7 @@ def _read_stdin() -> pd.DataFrame:
 
     with TemporaryDirectory() as folder:
         file = Path(folder, "input.csv")
-        file.write_text(sys.stdin.read(), encoding="utf-8")
+        file.write_bytes(sys.stdin.buffer.read())
         try:
             return to_frame(file)
         except DataError as error:

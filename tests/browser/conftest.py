@@ -9,6 +9,7 @@ import pytest
 from browser.chromium import Browser, Page, running
 
 import henderson as hd
+from henderson.fit import Fit
 from henderson.seven.tutorial import tutorial_approaches
 
 Open = Callable[..., Page]
@@ -27,7 +28,17 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tutorial_approaches().report(str(files["tutorial"]))
     fit = hd.lmm("Reaction ~ Days + (Days | Subject)", hd.load_dataset("sleepstudy"))
     fit.report(str(files["sleepstudy"]))
+    files["notebook"] = folder / "notebook.html"
+    files["notebook"].write_text(notebook(fit), encoding="utf-8")
     return files
+
+
+def notebook(fit: Fit) -> str:
+    """What a notebook shows of results, one below the other, without a style sheet of its own."""
+    results = (fit, fit.check(), fit.influence(), hd.table([fit] * 6), tutorial_approaches())
+    shown = "".join(result._repr_html_() for result in results)
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    return f'<!DOCTYPE html><html lang="en"><head>{head}<title>Results</title></head>{shown}</html>'
 
 
 @pytest.fixture

@@ -40,6 +40,31 @@ def test_nothing_is_wider_than_the_window(show: Open, name: str, width: int) -> 
     assert wide == []
 
 
+def test_results_in_a_notebook_scroll_by_themselves(show: Open) -> None:
+    page = show("notebook", width=375)
+    assert page.run("document.documentElement.scrollWidth") <= 375
+    assert page.run("document.querySelectorAll('table').length") >= 8
+    numbers = page.run(
+        "[...document.querySelectorAll('.henderson-coefficients td')]"
+        ".map((c) => getComputedStyle(c).textAlign)"
+    )
+    assert set(numbers) == {"right"}
+
+
+def test_the_table_of_the_model_fits_a_phone(show: Open) -> None:
+    page = show("sleepstudy", width=375)
+    box = "document.getElementById('model').closest('.scroll')"
+    assert page.run(f"{box}.scrollWidth") <= page.run(f"{box}.clientWidth")
+
+
+def test_what_fine_checks_say_opens(show: Open) -> None:
+    page = show("sleepstudy")
+    visible = "document.querySelector('details ul').checkVisibility()"
+    assert page.run(visible) is False
+    page.run("document.querySelector('summary').click()")
+    assert page.run(visible) is True
+
+
 @pytest.mark.parametrize("name", REPORTS)
 def test_every_figure_has_a_title_and_a_description(show: Open, name: str) -> None:
     page = show(name)
@@ -160,8 +185,8 @@ def test_tables_are_copied_as_csv_and_latex(show: Open) -> None:
     assert page.run("document.getElementById('said').textContent") == "Copied as LaTeX."
 
 
-# Figures that draw no group: the forest and the density of all residuals; the coefficients.
-UNGROUPED = {"tutorial": 2, "sleepstudy": 0}
+# Figures that draw no group: the forest and the density of all residuals; autocorrelations.
+UNGROUPED = {"tutorial": 2, "sleepstudy": 1}
 # What a group's marks look like, by figure: for each the opacities of its own and of all others.
 OPACITIES = """[...document.querySelectorAll('figure svg')].map((svg) => {
   const all = [...svg.querySelectorAll('[data-group]')];

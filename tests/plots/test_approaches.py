@@ -250,6 +250,7 @@ def test_many_rows_are_thinned_and_the_picture_says_so() -> None:
     group = np.repeat(np.arange(120), 50)
     x = rng.normal(size=6000)
     data = pd.DataFrame({"g": group, "x": x, "y": x + rng.normal(size=120)[group]})
+    data["y"] += rng.normal(size=6000)
     result = hd.approaches(data, "y", "x", "g")
     ax = result.plot.data(ax=axes_())
     assert len(np.concatenate(lines(ax, "points"))) == 5000

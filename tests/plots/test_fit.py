@@ -133,6 +133,18 @@ def test_group_lines_are_the_fitted_values() -> None:
     assert np.allclose(population[:, 1], fit.params.to_numpy() @ [np.ones(41), population[:, 0]])
 
 
+def test_the_fit_is_drawn_along_what_varies_within_groups_and_says_where_others_stand() -> None:
+    fit = fitted("rat_pup")
+    ax = fit.plot.groups(ax=axes_())
+    assert ax.get_xlabel() == "sex"
+    assert len([line for line in ax.lines if role(line) == "group-line"]) == 27
+    size = fit.design.frame.data["litter_size"].mean()
+    title = ax.get_title(loc="left")
+    assert title == f"dashed: population, treatment Control, litter_size {size:.1f}"
+    assert fitted("sleepstudy").plot.groups(ax=axes_()).get_title(loc="left") == ""
+    assert fit.plot.groups(x="litter_size", ax=axes_()).get_xlabel() == "litter_size"
+
+
 def test_other_predictors_and_groupings_can_be_chosen() -> None:
     fit = fitted("rat_pup")
     ax = fit.plot.groups(x="sex", group="treatment", ax=axes_())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import henderson as hd
@@ -184,6 +186,15 @@ def test_bootstrap_densities_integrate_to_one_and_shade_the_interval() -> None:
         fit.plot.bootstrap(result, "sigmas")
 
 
+def test_too_many_parameters_for_one_picture_are_refused() -> None:
+    data = hd.load_dataset("bodyweight")
+    fit = hd.lmm("weight ~ C(Time)*Diet + (1 | Rat)", data)
+    result = fit.bootstrap(20, seed=1)
+    with pytest.raises(hd.DesignError, match=r"35 parameters .*choose some, which="):
+        fit.plot.bootstrap(result)
+    fit.plot.bootstrap(result, ["sigma", "Diet[T.2]"], axes=axes_(2))
+
+
 def test_influence_has_a_stem_per_level_and_names_the_largest() -> None:
     fit = fitted("rat_pup")
     (ax,) = axes_()
@@ -197,6 +208,18 @@ def test_influence_has_a_stem_per_level_and_names_the_largest() -> None:
     assert np.array_equal(stems[:, 1], found.covratio)
     with pytest.raises(hd.DesignError, match="no measure 'cook'"):
         fit.plot.influence(found, measure="cook")
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "rat_pup", "penicillin"])
+@pytest.mark.parametrize("by", [None, "row"])
+def test_names_of_influential_levels_do_not_touch(name: str, by: str | None) -> None:
+    (ax,) = axes_()
+    fitted(name).plot.influence(by, ax=ax)
+    canvas = FigureCanvasAgg(ax.get_figure())
+    canvas.draw()
+    boxes = [t.get_window_extent(canvas.get_renderer()) for t in ax.texts]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_ties_are_not_named() -> None:

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from henderson.plots.marks import density, spread
-from henderson.plots.style import PAPER, TEXT_SHADE, digits, evenly, looks, signed
+from henderson.plots.style import (
+    PAPER,
+    TEXT_SHADE,
+    digits,
+    evenly,
+    looks,
+    pieces,
+    short,
+    signed,
+    wrapped,
+)
 
 HEIGHTS = st.lists(st.floats(0.0, 200.0), min_size=1, max_size=12).map(np.array)
 
@@ -25,6 +35,26 @@ def test_labels_keep_their_order_and_their_distance(wanted: np.ndarray) -> None:
 @given(st.lists(st.integers(0, 15), unique=True, min_size=1).map(lambda v: 12.5 * np.array(v)))
 def test_labels_that_do_not_touch_stay_where_they_are(wanted: np.ndarray) -> None:
     assert np.allclose(spread(wanted, 12.0, 0.0, 200.0), wanted)
+
+
+@given(st.text(" :_ab", max_size=60), st.integers(4, 30), st.integers(1, 4))
+def test_wrapped_names_keep_to_their_room_and_lose_nothing_that_fits(
+    name: str, room: int, most: int
+) -> None:
+    lines = wrapped(name, room, most).split("\n")
+    assert len(lines) <= most
+    assert max(map(len, lines)) <= room
+    assert "".join(pieces(name)) == name
+    whole = wrapped(name, room, 100)
+    assert "".join(whole.split()) == "".join(name.split())
+    if len(whole.split("\n")) <= most:
+        assert "\n".join(lines) == whole
+
+
+def test_names_are_broken_between_their_parts() -> None:
+    assert wrapped("treatment[T.High]:sex[T.Female]") == "treatment[T.High]:\nsex[T.Female]"
+    assert wrapped("Waiting list, no contact", 12) == "Waiting\nlist, no\ncontact"
+    assert short("Clinic of district number 04") == "Clinic of ...number 04"
 
 
 @given(st.integers(1, 60), st.integers(1, 40))

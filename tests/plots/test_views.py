@@ -98,6 +98,16 @@ def test_numbers_that_name_groups_and_levels_are_never_averaged() -> None:
     assert np.isfinite(v.fit.predict(v.of_group(3), new_levels="error")).all()
 
 
+def test_long_names_of_levels_are_drawn_whole() -> None:
+    rng = np.random.default_rng(5)
+    levels = ["Cognitive behavioural therapy, weekly", "Waiting list, no contact at all", "None"]
+    data = pd.DataFrame({"arm": np.tile(levels, 12), "y": rng.normal(size=36)})
+    fit = hd.lm("y ~ arm", data)
+    for ax in (fit.plot.means("arm", ax=axes_()), fit.plot.groups(ax=axes_())):
+        shown = [" ".join(t.get_text().split()) for t in ax.get_xticklabels()]
+        assert sorted(shown) == sorted(levels)
+
+
 def test_names_of_levels_that_would_touch_stand_at_a_slant() -> None:
     rng = np.random.default_rng(4)
     for names, slanted in ((["one", "two", "three"], False), (["x" * 14] * 6, True)):

@@ -18,6 +18,12 @@ from henderson.report.words import headline, subject
 LIMIT = 500_000
 
 
+ARMS = {
+    "a": "Cognitive behavioural therapy, weekly",
+    "b": "Selective serotonin reuptake inhibitor",
+}
+
+
 def sleep() -> pd.DataFrame:
     data = hd.load_dataset("sleepstudy")
     rng = np.random.default_rng(3)
@@ -64,8 +70,17 @@ MODELS: dict[str, Callable[[], Fit]] = {
     "nested": lambda: hd.lmm("strength ~ 1 + (1 | batch/cask)", hd.load_dataset("pastes")),
     "no fixed part": lambda: hd.lmm("Reaction ~ 0 + (1 | Subject)", sleep()),
     "singular": lambda: hd.lmm("Yield ~ 1 + (1 | Batch)", hd.load_dataset("dyestuff2")),
+    "long names": lambda: hd.lmm(
+        "Reaction ~ arm * Days + (1 | Subject)", sleep().replace({"arm": ARMS})
+    ),
     "log": lambda: hd.lmm("np.log(Reaction) ~ bs(Days, df=4) + (1 | Subject)", sleep()),
 }
+# What follows what on a page; a model may lack some.
+HEADINGS = (
+    '<p class="lead">', 'id="pictures"', 'id="whole"', 'id="method"', 'id="estimates"',
+    'id="anova"', 'id="spread"', 'id="fit"', 'id="levels"',
+    'id="random"', 'id="adequacy"', 'id="again"',
+)  # fmt: skip
 QUIET = pytest.mark.filterwarnings("ignore::henderson.errors.HendersonWarning")
 
 
@@ -75,7 +90,7 @@ def page_of(fit: Fit, folder: Path) -> str:
 
 def table(page: str, name: str) -> list[list[str]]:
     """The cells of a table's body."""
-    found = re.search(rf'<table id="{name}".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    found = re.search(rf'<table id="{name}".*?<tbody>(.*?)</table>', page, re.DOTALL)
     assert found, name
     rows = re.findall(r"<tr.*?</tr>", found[1], re.DOTALL)
     return [[unescape(c) for c in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
@@ -87,6 +102,8 @@ def test_a_page_is_written(name: str, tmp_path: Path) -> None:
     fit = MODELS[name]()
     page = page_of(fit, tmp_path)
     assert len(page.encode()) < LIMIT
+    places = [page.find(heading) for heading in HEADINGS if heading in page]
+    assert places == sorted(places)
     assert table(page, "measures")[0] == ["Rows", str(fit.nobs)]
     if fit.design.p:
         assert [row[0] for row in table(page, "fixed")] == list(fit.params.index)
@@ -95,6 +112,43 @@ def test_a_page_is_written(name: str, tmp_path: Path) -> None:
         assert f"Random effects of {factor.name}" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+def test_one_table_has_the_numbers_of_the_fit(tmp_path: Path) -> None:
+    fit = MODELS["crossed"]()
+    page = page_of(fit, tmp_path)
+    rows = {row[0]: row[1:] for row in table(page, "model")}
+    assert rows["Fixed effects"] == rows["Random effects"] == rows["Fit"] == []
+    estimate, interval, p = rows["Intercept"]
+    assert float(estimate) == pytest.approx(fit.params["Intercept"], rel=1e-3)
+    ends = [float(v) for v in interval.strip("[]").split(", ")]
+    assert ends == pytest.approx(list(fit.conf_int().loc["Intercept"]), rel=1e-3)
+    assert p == "<0.001"
+    sd = fit.varcorr()["plate"].to_numpy()[0, 0] ** 0.5
+    assert float(rows["SD (Intercept | plate)"][0]) == pytest.approx(sd, rel=1e-2)
+    assert rows["Observations"][0] == "144"
+
+
+def test_names_of_levels_are_whole_in_the_picture_of_their_means(tmp_path: Path) -> None:
+    page = page_of(MODELS["long names"](), tmp_path)
+    figures = dict(re.findall(r"<svg[^>]*><title[^>]*>([^<]+)</title>(.*?)</svg>", page, re.DOTALL))
+    drawn = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", figures["Mean Reaction by arm"]))
+    for name in ARMS.values():
+        assert set(name.split()) <= set(drawn.split())
+
+
+def test_all_checks_are_explained(tmp_path: Path) -> None:
+    fit = MODELS["weights"]()
+    page = unescape(page_of(fit, tmp_path))
+    for check in fit.check():
+        assert f"{check.name}:</strong> {check.meaning} {check.advice}" in page
+
+
+def test_the_code_says_which_table_it_starts_from(tmp_path: Path) -> None:
+    page = unescape(page_of(MODELS["lm"](), tmp_path))
+    assert "data = ...  # your table: 180 rows were used, of the columns\n" in page
+    assert re.search(r"henderson \S+, Python \S+, numpy \S+, scipy", page)
+    assert re.search(r"SHA-256 as CSV: [0-9a-f]{12}\.", page)
 
 
 @pytest.mark.parametrize("name", ["ar1", "correlation", "variance", "gls"])
@@ -135,6 +189,16 @@ def test_the_headline_says_what_a_coefficient_is() -> None:
         "The Reaction of arm b less that of arm a, the other predictors held fixed, is"
     )
     product = MODELS["lm"]()
+    assert subject(product, "Days") == (
+        "One more unit of Days, where arm is a, goes with a change in Reaction of"
+    )
+    assert subject(product, "arm[T.b]") == (
+        "The Reaction of arm b less that of arm a, where Days is 0, is"
+    )
+    without = hd.lm("Reaction ~ Days:arm", sleep())
+    assert subject(without, "Days:arm[a]") == "The coefficient Days:arm[a] of Reaction is"
+    curved = hd.lm("Reaction ~ Days + np.log(w)", sleep())
+    assert subject(curved, "Days") == "The coefficient Days of Reaction is"
     assert subject(product, "Days:arm[T.b]") == "The coefficient Days:arm[T.b] of Reaction is"
     assert headline(MODELS["crossed"]()).startswith("The mean diameter is 22.97 (95 % interval ")
     assert headline(product).endswith(", the smallest p of 3 coefficients).")

@@ -219,7 +219,7 @@ class Tags(HTMLParser):
 
 
 OURS = {"section", "p", "code", "br", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-OURS |= {"ul", "li"}
+OURS |= {"ul", "li", "div"}
 
 
 def read(html: str) -> Tags:

@@ -103,12 +103,14 @@ def independence(m: Material) -> Iterator[Check]:
     p = float(2.0 * special.ndtr(-abs(found.z)))
     verdict = judge(p, abs(found.rho), *ORDER)
     if verdict == "fine":
-        meaning = f"Residuals of rows that follow each other within {found.group} are unrelated."
+        meaning = f"Errors of rows that follow each other within {found.group} are unrelated."
         advice = "Nothing to do; sort the rows by time for this to mean something."
     else:
+        less = "; residuals show less, as random effects take a part"
+        hidden = less if m.fit.design.random else ""
         meaning = (
-            f"Residuals of rows that follow each other within {found.group} are correlated "
-            f"(about {found.rho:.2f})."
+            f"Errors of rows that follow each other within {found.group} are correlated "
+            f"(about {found.rho:.2f}{hidden})."
         )
         advice = (
             f"If the rows are in order of time, try correlation='ar1(1 | {found.group})' and look "

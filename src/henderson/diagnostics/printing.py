@@ -51,7 +51,7 @@ def checks_html(result: Checks) -> str:
     ]
     header = ("Check", "Verdict", "Measure", "p", "What it means, and what to do")
     grid = Grid(header, tuple(rows), labels=2)
-    table = grid_html(grid, "checks", f"Checks of {result.formula}")
+    table = grid_html(grid, "checks", f"Checks of {result.formula}", texts=1)
     return (
         f'<section class="henderson-checks">\n{table}\n<p>{html(WORDS[result.verdict])}</p>\n'
         "</section>"

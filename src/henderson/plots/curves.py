@@ -10,7 +10,7 @@ from scipy import special
 
 from henderson.errors import DesignError, did_you_mean
 from henderson.plots.marks import density, line
-from henderson.plots.style import BAND, BLUE, INK, MUTED, VERMILION, digits, dress, lattice, short
+from henderson.plots.style import BAND, BLUE, INK, MUTED, VERMILION, digits, dress, lattice, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from henderson.inference.profile import Profile
 
 PANEL = (2.9, 2.4)
+# More panels than these cannot be read in one picture.
+MOST_PANELS = 30
+# Letters of a title above a panel.
+ROOM = 28
 Axes2 = Sequence["Axes"] | np.ndarray | None
 
 
@@ -26,11 +30,15 @@ def zeta(result: Profile, level: float = 0.95, axes: Axes2 = None) -> list[Axes]
     """A panel per parameter: zeta over its values, and the interval where |zeta| is small.
 
     A straight curve is a likelihood like a normal's, for which Wald intervals are right (dashed).
+
+    Raises
+    ------
+    DesignError : more parameters than can be read.
     """
     names = list(dict.fromkeys(result.curves["parameter"]))
     limits = result.confint(level)
     q = float(special.ndtri(0.5 + level / 2.0))
-    drawn = lattice(axes, len(names), PANEL)
+    drawn = _panels(axes, names)
     for ax, name in zip(drawn, names, strict=True):
         rows = result.curves[result.curves["parameter"] == name]
         value, z = rows["value"].to_numpy(), rows["zeta"].to_numpy()
@@ -44,8 +52,20 @@ def zeta(result: Profile, level: float = 0.95, axes: Axes2 = None) -> list[Axes]
             ax.plot(estimate, 0.0, marker="o", markersize=5, color=INK, linestyle="none",
                     zorder=4.0, gid="estimate")  # fmt: skip
         ax.set_ylim(-3.0, 3.0)
-        dress(ax, "", "zeta", f"{short(name, 34)}\n[{digits(low)}, {digits(high)}]")
+        dress(ax, "", "zeta", _title(name, low, high))
     return drawn
+
+
+def _panels(axes: Axes2, names: Sequence[str]) -> list[Axes]:
+    if len(names) > MOST_PANELS:
+        raise DesignError(
+            f"{len(names)} parameters cannot be read in one picture: choose some, which=[...]."
+        )
+    return lattice(axes, len(names), PANEL)
+
+
+def _title(name: str, low: float, high: float) -> str:
+    return f"{wrapped(name, ROOM, 2)}\n[{digits(low)}, {digits(high)}]"
 
 
 def _tangent(ax: Axes, value: np.ndarray, z: np.ndarray) -> None:
@@ -68,12 +88,12 @@ def densities(
 
     Raises
     ------
-    DesignError : a name that is no parameter.
+    DesignError : a name that is no parameter; more parameters than can be read.
     """
     table = result.to_frame()
     names = _chosen(which, list(table.columns))
     limits = result.confint(level)
-    drawn = lattice(axes, len(names), PANEL)
+    drawn = _panels(axes, names)
     for ax, name in zip(drawn, names, strict=True):
         draws = table[name].dropna().to_numpy()
         low, high = limits.loc[name, ["lower", "upper"]]
@@ -84,7 +104,7 @@ def densities(
         ax.axvline(float(result.estimate[name]), color=VERMILION, linewidth=1.6, gid="estimate")
         ax.set_ylim(0.0, 1.1 * height.max())
         ax.set_yticks([])
-        dress(ax, "", "density", f"{short(name, 34)}\n[{digits(low)}, {digits(high)}]")
+        dress(ax, "", "density", _title(name, low, high))
     return drawn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from henderson.errors import DataError, DesignError, did_you_mean
-from henderson.plots.marks import band, end_labels, line
+from henderson.plots.marks import band, end_labels, line, name_levels
 from henderson.plots.style import (
     BLUE,
     INK,
@@ -20,7 +20,7 @@ from henderson.plots.style import (
     digits,
     dress,
     looks,
-    short,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 INTERCEPT = "Intercept"
 # So many coefficients are drawn at most: more cannot be read.
 MOST_ROWS = 40
-# Letters that fit side by side below the axis.
-ROOM = 48
 # Series of means side by side stand this far apart, in steps of the axis.
 DODGE = 0.14
 
@@ -64,7 +62,7 @@ def coefficients(
         ax.plot([low, high], [i, i], color=BLUE, linewidth=2.0, zorder=2.0, gid="interval")
         ax.plot(estimate, i, linestyle="none", marker="o", markersize=6, color=BLUE, gid="estimate")
         _beside(ax, i, f"{digits(estimate)}  [{digits(low)}, {digits(high)}]")
-    ax.set_yticks(range(len(chosen)), [short(n, 30) for n in chosen], parse_math=False)
+    ax.set_yticks(range(len(chosen)), [wrapped(n, most=2) for n in chosen], parse_math=False)
     ax.set_ylim(len(chosen) - 0.4, -0.6)
     dress(ax, f"coefficient, {100 * level:g} % interval")
     ax.tick_params(axis="y", length=0)
@@ -126,7 +124,7 @@ def means(result: Means, ax: Axes | None = None) -> Axes:
         ends.append(float(rows[result.estimate].iloc[-1]))
     dress(ax, along, _height(result))
     if not numeric:
-        _level_names(ax, [short(v, 14) for v in labels])
+        name_levels(ax, labels)
         ax.set_xlim(-0.5, len(labels) - 0.5)
     if series:
         named = [i for i, look in enumerate(colours) if look.named]
@@ -155,14 +153,6 @@ def _positions(frame: pd.DataFrame, along: str, numeric: bool) -> tuple[np.ndarr
         return frame[along].to_numpy(dtype=float), []
     codes, levels = pd.factorize(frame[along])
     return codes.astype(float), [digits(v) if isinstance(v, float) else v for v in levels]
-
-
-def _level_names(ax: Axes, names: list[str]) -> None:
-    """Names of levels along the axis, at a slant where they would touch."""
-    ax.set_xticks(range(len(names)), names, parse_math=False)
-    if sum(map(len, names)) > ROOM:
-        for label in ax.get_xticklabels():
-            label.set(rotation=40.0, ha="right", rotation_mode="anchor")
 
 
 def _series(

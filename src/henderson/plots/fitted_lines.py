@@ -11,7 +11,7 @@ from henderson.inference.ddf import ddf_method
 from henderson.inference.wald import t_quantile
 from henderson.plots.clusters import MAX_POINTS, Clusters, together
 from henderson.plots.marks import band, frame, line, name_groups, points, role
-from henderson.plots.style import BLUE, INK, REST, canvas, dress, evenly, tag
+from henderson.plots.style import BLUE, INK, REST, SMALL, canvas, dress, evenly, short, tag
 from henderson.plots.views import View, view
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def fitted_lines(
                  gid=tag("group-line", j))  # fmt: skip
     if _has_population(fit, v):
         _population(v, ax)
+        if fit.design.random and v.held:
+            ax.set_title(short(f"dashed: population, {v.held}", 56), loc="left", fontsize=SMALL,
+                         color=INK, parse_math=False)  # fmt: skip
     if v.group:
         name_groups(ax, c, c.looks, heights)
     return ax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,16 +55,38 @@ def influential(result: Influence, measure: str = "cooks_distance", ax: Axes | N
     ax.axhline(base, color=MUTED, linewidth=0.9, zorder=1.0)
     far = farthest(np.abs(values - base))
     _stems(ax, values, base, {int(j) for j in far})
-    for j in far:
-        above = values[j] >= base
-        write(ax, float(j), float(values[j]), f"{short(table.index[j], 12)}", TEXT_SHADE[VERMILION],
-              ha="center", va="bottom" if above else "top", gid=tag("name", int(j)))  # fmt: skip
     ax.margins(x=0.03, y=0.12)
+    if (np.nan_to_num(values, nan=base) >= base).all():
+        ax.set_ylim(bottom=base)
+    _names(ax, values, base, far, [short(table.index[j], 12) for j in far])
     ax.set_xticks([])
     count = len(values)
     note(ax, f"the longest {MOST_APART} of {count:,} drawn" if count > MOST_APART else "")
     what = f"{result.by}, in order" if result.by != "row" else "row"
     return dress(ax, what, WORDS.get(measure, measure.replace("_", " ")))
+
+
+def _names(
+    ax: Axes, values: np.ndarray, base: float, far: np.ndarray, names: Sequence[str]
+) -> None:
+    """Names clear of the heads of their stems; those of close neighbours lean away."""
+    from matplotlib.transforms import offset_copy
+
+    for j, name in zip(far, names, strict=True):
+        up = 1.0 if values[j] >= base else -1.0
+        others = [k for k in far if k != j and _touching(values, int(j), int(k))]
+        left, right = any(k < j for k in others), any(k > j for k in others)
+        ha = "center" if left == right else "left" if left else "right"
+        lift = 4.0 + 10.0 * (left and right)
+        above = offset_copy(ax.transData, ax.get_figure(root=True), y=up * lift, units="points")
+        write(ax, float(j), float(values[j]), name, TEXT_SHADE[VERMILION], ha=ha, transform=above,
+              va="bottom" if up > 0 else "top", gid=tag("name", int(j)))  # fmt: skip
+
+
+def _touching(values: np.ndarray, j: int, k: int) -> bool:
+    """Names centred over these two stems would touch."""
+    near = abs(j - k) < 0.1 * len(values)
+    return near and abs(values[j] - values[k]) < 0.08 * float(np.nanmax(np.abs(values)))
 
 
 def farthest(size: np.ndarray) -> np.ndarray:
@@ -83,4 +106,4 @@ def _stems(ax: Axes, values: np.ndarray, base: float, far: set[int]) -> None:
         ax.plot([j, j], [base, values[j]], color=colour, linewidth=1.6 if count < 80 else 0.8,
                 gid=tag("stems", int(j)))  # fmt: skip
         ax.plot(j, values[j], linestyle="none", marker="o", markersize=5 if count < 80 else 3,
-                color=colour, gid=tag("values", int(j)))  # fmt: skip
+                color=colour, clip_on=False, gid=tag("values", int(j)))  # fmt: skip

@@ -18,12 +18,17 @@ from henderson.plots.style import (
     Look,
     dress,
     note,
+    pieces,
     short,
     tag,
+    wrapped,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Letters that fit side by side below the axis, and on a line at a slant.
+ROOM, SLANTED = 48, 26
 
 
 def points(ax: Axes, c: Clusters, group_looks: Sequence[Look], *, faded: bool = False) -> None:
@@ -50,11 +55,27 @@ def frame(ax: Axes, c: Clusters, title: str = "") -> Axes:
     """Axes for the rows: names, and the levels of a factor as ticks."""
     dress(ax, c.x_name, c.y_name, title)
     if c.is_factor:
-        names = [short(v) for v in c.x_levels]
-        ax.set_xticks(range(len(names)), names, parse_math=False)
+        name_levels(ax, c.x_levels)
         low, high = ax.get_xlim()
-        ax.set_xlim(min(low, -0.45), max(high, len(names) - 0.55))
+        ax.set_xlim(min(low, -0.45), max(high, len(c.x_levels) - 0.55))
     return ax
+
+
+def name_levels(ax: Axes, levels: Sequence[Any], room: int = ROOM) -> None:
+    """Names of levels along the axis, in lines; at a slant where they would touch.
+
+    room : letters that fit side by side below the axis.
+    """
+    each = max(room // len(levels), 1)
+    names = [wrapped(level, each) for level in levels]
+    whole = all(len(p.rstrip()) <= each for level in levels for p in pieces(level))
+    upright = whole and not any("..." in name for name in names)
+    if not upright:
+        names = [wrapped(level, SLANTED) for level in levels]
+    ax.set_xticks(range(len(names)), names, parse_math=False)
+    if not upright:
+        for label in ax.get_xticklabels():
+            label.set(rotation=40.0, ha="right", rotation_mode="anchor")
 
 
 def line(ax: Axes, x: Any, y: Any, look: Look | None = None, **how: Any) -> None:

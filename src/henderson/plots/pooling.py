@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson.errors import DesignError, did_you_mean
-from henderson.plots.marks import line
+from henderson.plots.marks import line, name_levels
 from henderson.plots.modes import choose, own_estimates
 from henderson.plots.style import (
     BLUE,
@@ -21,12 +21,11 @@ from henderson.plots.style import (
     short,
     tag,
 )
-from henderson.plots.views import View, is_factor_column, view
+from henderson.plots.views import View, varying, view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from henderson.design import RandomFactor
     from henderson.fit import Fit
 
 SHOWN = 6
@@ -60,7 +59,7 @@ def pooling(
     DesignError : no random effects, or an unknown column, grouping factor or level.
     """
     factor, _ = choose(fit, group, None)
-    v = view(fit, _varying(fit, factor) if x is None else x, factor.name)
+    v = view(fit, varying(fit, factor) if x is None else x, factor.name)
     chosen = _levels(v, levels)
     drawn = lattice(axes, len(chosen), PANEL)
     lines = _Lines(fit, v, own_estimates(fit, factor))
@@ -73,17 +72,6 @@ def pooling(
         labelcolor=INK, handlelength=1.8, borderaxespad=0.1,
     )  # fmt: skip
     return drawn
-
-
-def _varying(fit: Fit, factor: RandomFactor) -> str | None:
-    """The predictor to draw: one that varies within levels, rather a numeric one."""
-    data = fit.design.frame.data
-    inside = [
-        c
-        for c in fit.design.fixed.spec.columns
-        if c in data and (data.groupby(factor.codes)[c].nunique() > 1).any()
-    ]
-    return next(iter(sorted(inside, key=lambda c: is_factor_column(data[c]))), None)
 
 
 def _levels(v: View, levels: Sequence[Any] | None) -> list[int]:
@@ -146,7 +134,7 @@ def _panel(ax: Axes, v: View, lines: _Lines, j: int) -> None:
             line(ax, x, y, color=colour, linestyle=style, linewidth=1.8, label=kind,
                  gid=kind.replace(" ", "-"), solid_capstyle="butt")  # fmt: skip
     if c.is_factor:
-        ax.set_xticks(range(len(c.x_levels)), [short(s, 10) for s in c.x_levels], parse_math=False)
+        name_levels(ax, c.x_levels, 24)
     dress(ax, v.x, c.y_name, f"{short(v.group, 16)} {short(c.levels[j], 14)}")
     if not v.x:
         ax.set_xticks([])

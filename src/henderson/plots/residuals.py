@@ -197,7 +197,7 @@ def _boxes(ax: Axes, parts: list[np.ndarray], levels: Sequence[Any], group: str)
 def level_ticks(ax: Axes, levels: Sequence[Any], start: int = 0) -> None:
     """Labels of the levels along y, as far as they fit."""
     if len(levels) <= MOST_NAMES:
-        labels = [short(v, 14) for v in levels]
+        labels = [short(v) for v in levels]
         ax.set_yticks(range(start, start + len(levels)), labels, parse_math=False)
     else:
         ax.set_yticks([])

@@ -8,11 +8,14 @@ that has a contrast of at least 4.5 on white.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from henderson.tables.layout import elide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +53,8 @@ SIZE = (5.0, 3.5)
 FONT = 10.0
 SMALL = 9.0
 LONGEST_NAME = 22
+# Where a long name may go on in the next line: behind these characters.
+_BREAKS = re.compile(r"(?<=[\s:_/,;|])|(?<=\]\.)|(?<=\w-)")
 
 
 @dataclass(frozen=True)
@@ -177,9 +182,28 @@ def note(ax: Axes, text: str) -> None:
 
 
 def short(text: Any, room: int = LONGEST_NAME) -> str:
-    """A name in at most `room` characters."""
-    plain = str(text).replace("\n", " ")
-    return plain if len(plain) <= room else plain[: room - 3].rstrip() + "..."
+    """A name in at most `room` characters, its middle left out: names mostly differ at an end."""
+    return elide(str(text).replace("\n", " "), room)
+
+
+def wrapped(text: Any, room: int = LONGEST_NAME, most: int = 3) -> str:
+    """A name in lines of at most `room` characters, cut only where `most` lines do not hold it."""
+    lines = [""]
+    for piece in pieces(text):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > room:
+            lines.append("")
+        lines[-1] += piece
+        while len(lines[-1].rstrip()) > room:
+            lines[-1:] = [lines[-1][:room], lines[-1][room:]]
+    whole = [line.strip() for line in lines]
+    if len(whole) > most:
+        whole[most - 1 :] = [short("".join(lines[most - 1 :]).strip(), room)]
+    return "\n".join(whole)
+
+
+def pieces(text: Any) -> list[str]:
+    """A name taken apart where it may be wrapped."""
+    return [piece for piece in _BREAKS.split(str(text).replace("\n", " ")) if piece]
 
 
 def digits(value: float, count: int = 3) -> str:

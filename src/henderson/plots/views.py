@@ -14,8 +14,10 @@ from henderson.design.strata import StrataSpec
 from henderson.errors import DesignError, did_you_mean
 from henderson.inference.grid import categorical
 from henderson.plots.clusters import MAX_POINTS, Clusters
+from henderson.plots.style import digits
 
 if TYPE_CHECKING:
+    from henderson.design import RandomFactor
     from henderson.design.random import TermSlot
     from henderson.fit import Fit
 
@@ -50,6 +52,16 @@ class View:
     def population(self) -> pd.DataFrame:
         """Rows along x for a typical group."""
         return self._rows(self.fit.design.frame.data, *self.clusters.range)
+
+    @property
+    def held(self) -> str:
+        """Where the population's line holds the other predictors, in words: "sex Male"."""
+        rows = self.population
+        others = [c for c in self.fit.design.fixed.spec.columns if c in rows and c != self.x]
+        values = {c: rows[c].iloc[0] for c in others if rows[c].nunique() == 1}
+        return ", ".join(
+            f"{c} {digits(v) if isinstance(v, float) else v}" for c, v in values.items()
+        )
 
     def of_group(self, code: int) -> pd.DataFrame:
         """Rows along x, within the group's own range, with the group's own typical values."""
@@ -115,7 +127,10 @@ def _seen_by(slot: TermSlot) -> list[str]:
 
 
 def view(fit: Fit, x: str | None, group: str | None, max_points: int = MAX_POINTS) -> View:
-    """Choose the predictor (the first numeric one, else the first) and the grouping (the first).
+    """Choose the predictor and the grouping (the first).
+
+    The predictor is one that varies within the levels of the grouping, if there is one, and rather
+    a numeric one.
 
     Raises
     ------
@@ -123,7 +138,9 @@ def view(fit: Fit, x: str | None, group: str | None, max_points: int = MAX_POINT
     """
     data = fit.design.frame.data
     predictors = [c for c in fit.design.fixed.spec.columns if c in data]
-    chosen = _predictor(data, predictors, x)
+    factor = next((f for f in fit.design.random if group in (None, f.name)), None)
+    within = varying(fit, factor) if x is None and factor is not None else None
+    chosen = within or _predictor(data, predictors, x)
     codes, levels, name = _grouping(fit, data, group, chosen, predictors)
     values, x_levels = _values(data, chosen, codes)
     clusters = Clusters(
@@ -131,6 +148,17 @@ def view(fit: Fit, x: str | None, group: str | None, max_points: int = MAX_POINT
         fit.design.formula.response, name, x_levels, max_points,
     )  # fmt: skip
     return View(_without_offset(fit), chosen, name, clusters, _offset(fit))
+
+
+def varying(fit: Fit, factor: RandomFactor) -> str | None:
+    """A predictor that varies within the levels of a factor, rather a numeric one; else None."""
+    data = fit.design.frame.data
+    inside = [
+        c
+        for c in fit.design.fixed.spec.columns
+        if c in data and (data.groupby(factor.codes)[c].nunique() > 1).any()
+    ]
+    return next(iter(sorted(inside, key=lambda c: is_factor_column(data[c]))), None)
 
 
 def _without_offset(fit: Fit) -> Fit:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from henderson.diagnostics.autocorrelation import finest
 from henderson.plots.of_fit import Plots
+from henderson.plots.views import view
 from henderson.report.figures import MAX_POINTS, Picture, blank, picture
 from henderson.report.sheets import Missing, attempt
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     from henderson.fit import Fit
 
-SIZE = (5.0, 3.7)
+# In inches; letters of 9 points can be read where the page shows it 325 pixels wide.
+SIZE = (4.5, 3.4)
 # Pictures of more grouping factors than these make a page longer and no clearer.
 MOST_FACTORS = 3
 MOST_COEFFICIENTS = 15
@@ -31,14 +34,21 @@ class FitPictures:
         self.made: list[Picture] = []
 
     def draw(
-        self, method: Callable[..., Axes], title: str, text: str, *, tagged: bool = True
+        self,
+        method: Callable[..., Axes],
+        title: str,
+        text: str,
+        *,
+        tagged: bool = True,
+        height: float = SIZE[1],
     ) -> Picture:
         """One picture by a method that takes `ax=`.
 
         tagged : whether its groups are levels of the first grouping factor, which the page
             highlights.
+        height : in inches.
         """
-        ax = blank(SIZE)
+        ax = blank((SIZE[0], height))
         method(ax=ax)
         tagged = tagged and bool(self.factors)
         self.made.append(picture(ax, f"f{len(self.made)}", title, text, tagged=tagged))
@@ -55,7 +65,8 @@ class FitPictures:
             text += "makes of each, the dashed line the population."
         elif self.factors:
             text = f"Rows and a line per {self.factors[0]}; dashed, the population's line with its "
-            text += "95 % interval."
+            held = view(self.fit, None, None).held
+            text += f"95 % interval{f', at {held}' if held else ''}."
         else:
             text = "Rows, and what the model predicts."
         return [self.draw(self.plots.groups, "The fit over the data", text)]
@@ -66,7 +77,8 @@ class FitPictures:
         if not 2 <= count <= MOST_COEFFICIENTS:
             return []
         text = "Fixed effects with their 95 % intervals."
-        return [self.draw(self.plots.coefficients, "Coefficients", text)]
+        height = max(SIZE[1], 0.9 + 0.34 * count)
+        return [self.draw(self.plots.coefficients, "Coefficients", text, height=height)]
 
     def random(self) -> list[Picture]:
         """The levels of the first grouping factors, and how far they are shrunken."""
@@ -101,6 +113,7 @@ class FitPictures:
                 "Ordered residuals against normal quantiles, with a 95 % band.",
             ),
             *self._normal_effects(),
+            *self._autocorrelation(),
             *self._influence(),
         ]
 
@@ -112,6 +125,15 @@ class FitPictures:
             )
             for i, name in enumerate(self.factors[:MOST_FACTORS])
         ]
+
+    def _autocorrelation(self) -> list[Picture]:
+        """Residuals by lag, where rows follow each other in groups."""
+        groups = finest(self.fit)
+        if groups is None or groups.sizes.max() < 3:
+            return []
+        text = f"Autocorrelation of residuals by lag within {groups.name}, rows in their order, "
+        text += "with a 95 % band for none."
+        return [self.draw(self.plots.acf, "Independence", text, tagged=False)]
 
     def _influence(self) -> list[Picture]:
         """Cook's distances by level of the first grouping factor; rows are too many to see."""

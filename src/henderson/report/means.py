@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from henderson.inference.grid import Axis, reference_grid
 from henderson.plots.effects import means as draw_means
 from henderson.report.figures import Picture, blank, picture
+from henderson.report.fit_pictures import SIZE
 from henderson.report.sheets import Missing, Sheet, estimates
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def means_parts(fit: Fit) -> list[MeansPart | Missing]:
 def _part(fit: Fit, axis: Axis, place: int) -> MeansPart:
     name = axis.name
     found = fit.emmeans(name)
-    ax = blank((5.0, 3.7))
+    ax = blank(SIZE)
     draw_means(found, ax)
     title = f"Mean {fit.design.formula.response} by {name}"
     text = "Estimated marginal means with 95 % intervals."

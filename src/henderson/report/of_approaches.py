@@ -9,6 +9,7 @@ from henderson.plots.of_approaches import PICTURES, ApproachesPlots
 from henderson.report import page
 from henderson.report.figures import MAX_POINTS, Picture, blank, groups_drawn, picture
 from henderson.report.sheets import MOST_LEVELS, Sheet
+from henderson.report.words import data_line, p_equals
 from henderson.seven.result import LABELS
 from henderson.tables.layout import Grid
 from henderson.tables.numerals import column, number, p_value
@@ -96,12 +97,6 @@ def chosen(result: Approaches) -> Approach:
     return second if first.trust == "no" and second.t_line is not None else first
 
 
-def p_equals(p: float) -> str:
-    """`p = 0.0011` or `p < 0.001`."""
-    text = p_value(p)
-    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
-
-
 def code(result: Approaches) -> str:
     """The Python lines that make this page again."""
     arguments = ", ".join(
@@ -112,11 +107,12 @@ def code(result: Approaches) -> str:
             ("group", result.group),
         )
     )
+    columns = [result.outcome, result.predictor, result.group]
     return (
-        "import henderson as hd\n\n"
+        f"import henderson as hd\n\n{data_line(columns, len(result.data))}\n"
         f"result = hd.approaches(data, {arguments})\n"
         'print(result)\nresult.report("report.html")\n\n'
-        f"# in R: {chosen(result).r_formula}"
+        f"# in R: {chosen(result).r_formula.removesuffix(')')}, data)"
     )
 
 

@@ -8,6 +8,7 @@ from henderson.report import page, sheets, words
 from henderson.report.figures import groups_drawn
 from henderson.report.fit_pictures import FitPictures
 from henderson.report.means import means_parts
+from henderson.report.one_table import one_table
 from henderson.report.sheets import Missing, Sheet, attempt
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ def fit_report(fit: Fit, path: str) -> str:
         method=words.method(fit),
         equation=fit.equation(),
         pictures=parts,
+        whole=attempt("The table", lambda: one_table(fit)),
         fixed=_found(_fixed_sheets(fit)),
         means=_found([attempt("Marginal means", lambda: means_parts(fit))]),
         variances=_found(_variance_sheets(fit)),
         modes=_found(_mode_sheets(fit)),
         measures=sheets.measures(fit),
         checks=[checks if isinstance(checks, Missing) else sheets.checks(checks)],
-        findings=[] if isinstance(checks, Missing) else checks.of("problem", "look"),
+        findings=() if isinstance(checks, Missing) else checks.of("problem", "look"),
+        sound=() if isinstance(checks, Missing) else checks.of("fine"),
         groups=groups_drawn(pictures.made, () if factor is None else tuple(factor.levels)),
         group_name="" if factor is None else factor.name,
         code=words.code(fit),

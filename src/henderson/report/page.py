@@ -58,8 +58,9 @@ def data_hash(data: pd.DataFrame) -> str:
 def versions() -> str:
     """The versions that made the page, in one line."""
     from importlib.metadata import version
+    from platform import python_version
 
     import henderson
 
     others = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pandas"))
-    return f"henderson {henderson.__version__}, {others}"
+    return f"henderson {henderson.__version__}, Python {python_version()}, {others}"

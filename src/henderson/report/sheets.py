@@ -45,6 +45,7 @@ class Sheet:
     codes : a row's group, or None for a row that is about no group.
     classes : the class of the second cell of each row, or none.
     sortable : whether another order of the rows makes sense.
+    parts : its rows stand in parts; a row with a name and nothing else heads one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Sheet:
     codes: tuple[int | None, ...] = ()
     classes: tuple[str, ...] = ()
     sortable: bool = True
+    parts: bool = False
 
     @property
     def rows(self) -> list[tuple[tuple[str, ...], int | None, str]]:

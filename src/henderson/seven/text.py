@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from henderson.tables.layout import Grid
+from henderson.tables.summary_html import grid_html
 
 if TYPE_CHECKING:
     from henderson.inference.wald import Contrast
@@ -164,23 +166,17 @@ def fill(text: str, indent: str = "", first: str = "") -> str:
 
 
 def approaches_html(result: Approaches) -> str:
-    """The table for a notebook, with the verdicts below it."""
+    """The table for a notebook, with the verdicts in it."""
     cells: dict[str, Callable[[Approach], str]] = {
         "Model": lambda a: a.label,
         "RMSE": lambda a: number(a.rmse),
         "Coef": lambda a: number(a.coef),
         "Stat": lambda a: f"{a.stat_kind} = {number(a.stat)}" if a.available else "-",
         "Pval": lambda a: number(a.p_value),
-        "95 % interval": lambda a: f"{number(a.lower)}, {number(a.upper)}",
+        "95 % interval": lambda a: f"{number(a.lower)}, {number(a.upper)}" if a.available else "-",
         "Trust": lambda a: TRUST[a.trust],
         "Why": lambda a: a.verdict,
     }
-    head = "".join(f"<th>{escape(c)}</th>" for c in cells)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell(a))}</td>" for cell in cells.values()) + "</tr>"
-        for a in result.approaches
-    )
-    return (
-        f"<table><caption>{escape(heading(result))}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    rows = tuple(tuple(cell(a) for cell in cells.values()) for a in result.approaches)
+    title = heading(result).replace("\n", " ")
+    return grid_html(Grid(tuple(cells), rows, 1), "approaches", title, texts=1)

@@ -133,7 +133,7 @@ class ModelTable:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.to_html()
+        return f'<div style="overflow-x:auto">\n{self.to_html()}\n</div>'
 
 
 def _written(sheet: Sheet, format: Format) -> str:

@@ -22,28 +22,45 @@ from henderson.tables.summary_text import (
 if TYPE_CHECKING:
     from henderson.tables.summary import Summary
 
+_TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
+_SCROLL = "overflow-x:auto;margin-bottom:.8em"
+_CAPTION = "caption-side:top;text-align:left"
+_CELL = "vertical-align:top;padding:.15em .5em"
+_NAME, _NUMBER = (f"text-align:{side};white-space:nowrap;{_CELL}" for side in ("left", "right"))
+_TEXT = f"text-align:left;min-width:20em;{_CELL}"
+
 
 def html(text: object) -> str:
     """Text with markup and control characters escaped."""
     return escape(clean(text))
 
 
-def grid_html(grid: Grid, kind: str, caption: str = "") -> str:
-    """A `<table>` of class `henderson-{kind}`; label cells are row headings."""
-    head = _row(grid.header, "th scope='col'", len(grid.header))
-    body = "\n".join(_row(row, "th scope='row'", grid.labels) for row in grid.rows)
-    title = f"<caption>{html(caption)}</caption>\n" if caption else ""
+def grid_html(grid: Grid, kind: str, caption: str = "", texts: int = 0) -> str:
+    """A `<table>` of class `henderson-{kind}` that needs no style sheet and scrolls by itself.
+
+    Label cells are row headings, to the left; numbers stand to the right.
+
+    Parameters
+    ----------
+    texts : the last columns that are sentences.
+    """
+    count = len(grid.header)
+    looks = [_NAME] * grid.labels + [_NUMBER] * (count - grid.labels - texts) + [_TEXT] * texts
+    heads = ['th scope="col"'] * count
+    names = ['th scope="row"'] * grid.labels + ["td"] * (count - grid.labels)
+    head = _row(grid.header, heads, looks)
+    body = "\n".join(_row(row, names, looks) for row in grid.rows)
+    title = f'<caption style="{_CAPTION}">{html(caption)}</caption>\n' if caption else ""
     return (
-        f'<table class="henderson-{kind}">\n{title}'
-        f"<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+        f'<div style="{_SCROLL}">\n<table class="henderson-{kind}" style="{_TABLE}">\n{title}'
+        f"<thead>\n{head}\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
 
-def _row(cells: Sequence[str], heading: str, headings: int) -> str:
-    tags = [heading.replace("'", '"') if i < headings else "td" for i in range(len(cells))]
+def _row(cells: Sequence[str], tags: Sequence[str], looks: Sequence[str]) -> str:
     inner = "".join(
-        f"<{tag}>{html(cell.strip())}</{tag.split()[0]}>"
-        for tag, cell in zip(tags, cells, strict=True)
+        f'<{tag} style="{look}">{html(cell.strip())}</{tag.split()[0]}>'
+        for tag, look, cell in zip(tags, looks, cells, strict=True)
     )
     return f"<tr>{inner}</tr>"
 
