@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from henderson.engine import kernels
+from henderson.errors import FitError
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
@@ -50,10 +52,20 @@ WITHOUT = """
 import sys
 sys.modules["henderson.engine._kernels"] = None
 import numpy as np
+import pytest
 from henderson.engine import kernels
+from henderson.errors import FitError
 one = np.ones((5, 1))
 codes = np.zeros(5, dtype=int)
 print(kernels.backend(), kernels.instruction_set())
 print(kernels.reduce(one[:, 0], one, one, codes, 1, None, [(0, 1, "full")]) is None)
 print(kernels.level_products(codes, 1, one, one)[0].item())
 """
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_stack_that_is_singular_in_numbers_is_refused(size):
+    """As H = I + C'Sigma C is when Sigma grows without bound along one direction."""
+    h = np.eye(size) + 1e20 * np.ones((4, size, size))
+    with pytest.raises(FitError, match="explains the response exactly"):
+        kernels.inverse_logdet(h)

@@ -255,18 +255,28 @@ def factor_levels(
 
 
 def inverse_logdet(h: np.ndarray) -> tuple[np.ndarray, float]:
-    """Inverses (J, K, K) of symmetric positive definite h, and their summed log determinants."""
+    """Inverses (J, K, K) of symmetric positive definite h, and their summed log determinants.
+
+    Raises
+    ------
+    FitError : h is not positive definite in numbers, as where Sigma grows without bound.
+    """
     k = h.shape[1]
     if k == 1:
         return 1.0 / h, float(np.log(h).sum())
     if k == 2:
         a, b, d = h[:, 0, 0], h[:, 0, 1], h[:, 1, 1]
         det = a * d - b * b
+        if not (det > 0.0).all():
+            raise FitError(FAILURES[2])
         inverse = np.empty_like(h)
         inverse[:, 0, 0], inverse[:, 1, 1] = d / det, a / det
         inverse[:, 0, 1] = inverse[:, 1, 0] = -b / det
         return inverse, float(np.log(det).sum())
-    lower = np.linalg.cholesky(h)
+    try:
+        lower = np.linalg.cholesky(h)
+    except np.linalg.LinAlgError as error:
+        raise FitError(FAILURES[2]) from error
     half = np.linalg.inv(lower)
     logdet = 2.0 * float(np.log(np.einsum("jkk->jk", lower)).sum())
     return half.swapaxes(1, 2) @ half, logdet
