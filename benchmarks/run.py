@@ -33,6 +33,8 @@ HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 # A side whose answers to one case have taken this share of the limit is not asked again.
 PATIENCE = 0.1
+# What asks for the numeric part of an operation.
+NUMERIC = {"fit": "numeric", "correlation": "correlation-numeric"}
 # Megabytes to bytes that may be mapped: libraries map more than they use.
 MAPPED = 2**20
 
@@ -161,8 +163,8 @@ def take_turns(case: Case, n: int, workers: dict[str, Worker]) -> Result:
     for _ in range(case.repeats):
         for name, worker in workers.items():
             one_turn(case, worker, sides[name])
-        if case.operation == "fit" and not sides["ours"].outcome:
-            record(workers["ours"].ask("numeric"), numeric)
+        if case.operation in NUMERIC and not sides["ours"].outcome:
+            record(workers["ours"].ask(NUMERIC[case.operation]), numeric)
     r = sides.get("R")
     if r is None and case.against is not None:
         r = Side("R", outcome="not installed")

@@ -24,6 +24,8 @@ from henderson.formula.residual_terms import CorrelationTerm, ResidualTerms, Var
 # thousands of parameters from.
 MOST_VISITS, MOST_LAGS = 30, 60
 SAMPLE = 200
+# Pairs of rows of groups of one size whose distances are looked at.
+MOST_PAIRS = 500_000
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,18 @@ def _row_positions(
             "needs groups of two or more. Group by a column that repeats, or leave it out."
         )
     at, parts = _coordinates(term, group, columns, context)
+    order = np.lexsort((*at.T[::-1], group.codes))
     if term.kind != "order":
-        _refuse_twice(term, group, at, parts)
+        _refuse_twice(term, group, at, parts, order)
     labels: tuple[str, ...] = ()
     if term.kind == "steps":
         at = steps(at[:, 0], group.codes, _what(term))[:, None]
     if term.kind == "visits":
         at, labels = _visits(term, at, parts)
-    lags = pair_distances(group.codes, at, every=term.name == "toep" and at.max() < MOST_LAGS)
+    # The order is that of the steps and of the visits too.
+    lags = pair_distances(
+        group.codes[order], at[order], every=term.name == "toep" and at.max() < MOST_LAGS
+    )
     _check_pairs(term, group.codes, at, lags, labels)
     count = int(at.max()) + 1 if term.kind == "steps" else len(labels)
     distance = float(np.median(lags))
@@ -172,14 +178,17 @@ def _order(codes: np.ndarray) -> np.ndarray:
 
 
 def _refuse_twice(
-    term: CorrelationTerm, group: Factor, at: np.ndarray, parts: tuple[Coordinate, ...]
+    term: CorrelationTerm,
+    group: Factor,
+    at: np.ndarray,
+    parts: tuple[Coordinate, ...],
+    order: np.ndarray,
 ) -> None:
     """Two rows of a group at the same position would be one, perfectly correlated."""
     if term.nugget:
         return
-    keys = np.column_stack([group.codes, at])
-    order = np.lexsort(keys.T[::-1])
-    same = (np.diff(keys[order], axis=0) == 0).all(axis=1)
+    same = np.diff(group.codes[order]) == 0
+    same &= (np.diff(at[order], axis=0) == 0).all(axis=1)
     if not same.any():
         return
     row = order[int(np.argmax(same))]
@@ -216,10 +225,11 @@ def _visits(
 def pair_distances(codes: np.ndarray, at: np.ndarray, *, every: bool = False) -> np.ndarray:
     """The distinct distances between rows of a group, all of them or a sample.
 
-    In a sample groups of more than `SAMPLE` rows give the distances between about so many of them.
+    codes (n,), at (n, d) : group by group, in order of the positions.
+
+    In a sample groups of more than `SAMPLE` rows give the distances between about so many of them,
+    and of very many groups of one size only every few give theirs.
     """
-    order = np.lexsort((*at.T[::-1], codes))
-    codes, at = codes[order], at[order]
     starts = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1, [len(codes)]])
     found = []
     for size in np.unique(np.diff(starts)):
@@ -227,8 +237,9 @@ def pair_distances(codes: np.ndarray, at: np.ndarray, *, every: bool = False) ->
             continue
         step = 1 if every else max(1, int(size) // SAMPLE)
         first = starts[:-1][np.diff(starts) == size]
-        rows = first[:, None] + np.arange(0, size, step)
-        i, j = np.triu_indices(rows.shape[1], 1)
+        i, j = np.triu_indices(len(range(0, int(size), step)), 1)
+        groups = 1 if every else 1 + len(first) * len(i) // MOST_PAIRS
+        rows = first[::groups, None] + np.arange(0, size, step)
         near = np.sqrt(((at[rows][:, i] - at[rows][:, j]) ** 2).sum(axis=-1))
         found.append(np.unique(near))
     return np.asarray(np.unique(np.concatenate(found)))

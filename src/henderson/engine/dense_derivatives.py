@@ -87,8 +87,8 @@ class DenseSecondOrder:
     def x_pairs(self) -> np.ndarray:
         p, k = self.f.cross.p, len(self.directions)
         _, _, moved, solved = self._sums
-        left = moved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
-        right = solved[:, :, :p].swapaxes(1, 2).reshape(k * p, -1)
+        left = moved[:, :, :p].swapaxes(1, 2).reshape(k * p, moved.shape[1])
+        right = solved[:, :, :p].swapaxes(1, 2).reshape(left.shape)
         return (left @ right.T).reshape(k, p, k, p).swapaxes(1, 2)
 
     def traces(self, reml: bool) -> np.ndarray:

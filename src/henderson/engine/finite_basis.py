@@ -26,8 +26,8 @@ from henderson.engine.crossproducts import CrossProducts
 from henderson.engine.dense import DenseProducts, dense_products
 from henderson.engine.problem import Standard
 
-# Numbers that the sets of a level may hold beyond twenty for every number of its rows.
-SMALL_SETS = 2_000_000
+# Numbers that all the sets may hold: some for every number of the rows, and so many beside.
+PER_NUMBER, SMALL_SETS = 10, 2_000_000
 # A pivot of Z_j'R^-1Z_j below this part of its diagonal entry is rounding.
 NO_PIVOT = 1e-12
 
@@ -143,12 +143,14 @@ def basis_products(problem: Standard, residual: ResidualModel) -> BasisProducts 
     columns = [g.z for g in groupings] + [problem.x, problem.y[:, None]]
     u = np.column_stack(columns)
     n_levels = groupings[0].n_levels if groupings else 1
-    if len(inverse.products) * n_levels * u.shape[1] ** 2 > SMALL_SETS + 20 * u.size:
+    if len(inverse.products) * n_levels * u.shape[1] ** 2 > SMALL_SETS + PER_NUMBER * u.size:
         return None
     if inverse.scale is not None:
         u = u * inverse.scale[:, None]
     codes = groupings[0].codes if groupings else np.zeros(len(u), dtype=np.intp)
-    sets = np.array([_level_sums(product, u, codes, n_levels) for product in inverse.products])
+    sets = np.empty((len(inverse.products), n_levels, u.shape[1], u.shape[1]))
+    for product, to in zip(inverse.products, sets, strict=True):
+        to[...] = _level_sums(product, u, codes, n_levels)
     light = replace(inverse, products=(), scale=None)
     return BasisProducts(problem, residual, sets, light)
 

@@ -7,7 +7,7 @@ the same path, step by step.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -45,7 +45,8 @@ class Rules:
     @property
     def numbers(self) -> list[float]:
         """As the kernels read them, with the constants of the steps."""
-        return [*astuple(self), SMALL, RADIUS]
+        own = self.tolerance, self.singular, self.prior, self.floor, self.edge, self.far
+        return [*own, SMALL, RADIUS]
 
 
 @dataclass(frozen=True)

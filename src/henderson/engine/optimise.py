@@ -66,7 +66,7 @@ class Evaluated:
     layout: Layout
     reml: bool
     phi: np.ndarray
-    known: Factorisation | None = None
+    known: Factorisation | StructuredFactorisation | None = None
 
     @cached_property
     def factorisation(self) -> Factorisation | StructuredFactorisation | IterativeFactorisation:
@@ -381,9 +381,10 @@ def optimise_products(
         verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
         return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
     if structured_descent.suits(cross, layout):
-        found = structured_descent.fit(cross, layout, reml, start, RULES)
+        found, levels = structured_descent.fit(cross, layout, reml, start, RULES)
         verdict = Verdict(found.converged, found.decrease, found.curvature, found.evaluations)
-        return Optimum(problem, cross, layout, reml, evaluate(found.phi), verdict)
+        at = Evaluated(cross, layout, reml, found.phi, levels)
+        return Optimum(problem, cross, layout, reml, at, verdict)
     search = ITERATIVE if isinstance(cross, IterativeProducts) else EXACT
     exact = _has_exact_hessian(cross)
     if isinstance(cross, CrossProducts) and crossed.suits(cross, layout, exact=exact):

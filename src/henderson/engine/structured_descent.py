@@ -6,7 +6,7 @@ The rules are those of `optimise`, as in `one_factor`. The weights of the level 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -24,6 +24,7 @@ from henderson.engine.one_factor import (
     phi_of,
 )
 from henderson.engine.parameters import Layout
+from henderson.engine.structured_levels import LevelFactorisation
 
 CORRELATIONS = {"": 0, "ar1": 1, "car1": 2, "cs": 3}
 
@@ -54,8 +55,10 @@ def suits(cross: object, layout: Layout) -> TypeGuard[BasisProducts]:
 
 def fit(
     cross: BasisProducts, layout: Layout, reml: bool, start: np.ndarray | None, rules: Rules
-) -> Found:
-    """The optimum for level sums that `suits` accepts; `start` is an earlier optimum's phi.
+) -> tuple[Found, LevelFactorisation]:
+    """The optimum for level sums that `suits` accepts, and the equations there.
+
+    start : an earlier optimum's phi.
 
     Raises
     ------
@@ -63,11 +66,26 @@ def fit(
         bound of the structure.
     """
     point = None if start is None else _point(layout, start)
-    status, found, value, *numbers = compiled_kernels().fit_structured(
+    status, at, value, *verdict, beta, r_inverse, rss = compiled_kernels().fit_structured(
         *_model(cross, layout, reml), point, rules.numbers
     )
     kernels.check(status)
-    return Found(_phi(layout, found), value, *numbers)
+    size = _size(layout)
+    m, own = at[: size**2].reshape(size, size), at[size**2 :]
+    half = r_inverse.reshape(cross.p, cross.p)
+    equations = LevelFactorisation(
+        cross=cross,
+        factors=(m,) if layout.sizes else (),
+        phi=own,
+        sigmas=(m @ m.T,) if layout.sizes else (),
+        c=half @ half.T,
+        beta=beta,
+        rss=rss,
+        log_v=0.0,
+        log_xvx=-2.0 * float(np.log(np.abs(np.diag(half))).sum()),
+    )
+    found = Found(_phi(layout, m, own), value, *verdict)
+    return found, replace(equations, log_v=value - equations.value(reml))
 
 
 def evaluate(cross: BasisProducts, layout: Layout, reml: bool, phi: np.ndarray) -> Evaluation:
@@ -97,12 +115,9 @@ def _point(layout: Layout, phi: np.ndarray) -> np.ndarray:
     return np.concatenate([factors[0].ravel(), layout.residual_part(phi)])
 
 
-def _phi(layout: Layout, point: np.ndarray) -> np.ndarray:
-    size, terms = _size(layout), [term for _, term in layout.terms]
-    own = point[size**2 :]
-    if not terms:
-        return own
-    return np.concatenate([phi_of(terms, point[: size**2].reshape(size, size)), own])
+def _phi(layout: Layout, m: np.ndarray, own: np.ndarray) -> np.ndarray:
+    terms = [term for _, term in layout.terms]
+    return np.concatenate([phi_of(terms, m), own]) if terms else own
 
 
 def _model(cross: BasisProducts, layout: Layout, reml: bool) -> tuple[Any, ...]:

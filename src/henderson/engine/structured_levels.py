@@ -35,23 +35,55 @@ from henderson.engine.structured import StructuredFactorisation
 
 
 @dataclass(frozen=True)
+class Whitened:
+    """A at one phi of the residuals, and the equations of the rows whitened by R."""
+
+    sums: LevelSums
+    inner: Factorisation
+
+    @staticmethod
+    def at(cross: BasisProducts, factors: Sequence[np.ndarray], phi: np.ndarray) -> Whitened:
+        """Reduce and factor the levels.
+
+        Raises
+        ------
+        FitError : V or X'V^-1X is not positive definite.
+        """
+        sums = cross.at(phi)
+        return Whitened(sums, factorise(cross.reduced(sums.a), factors))
+
+
+@dataclass(frozen=True)
 class LevelFactorisation(StructuredFactorisation):
     """V factored level by level at one Sigma and one phi of the residuals.
 
-    sums : A and its derivatives; inner : the equations of the rows whitened by R.
+    made : the equations that the rest follows from; made when first asked for if None.
     """
 
     cross: BasisProducts
     factors: tuple[np.ndarray, ...]
     phi: np.ndarray
-    sums: LevelSums
-    inner: Factorisation
     sigmas: tuple[np.ndarray, ...]
     c: np.ndarray
     beta: np.ndarray
     rss: float
     log_v: float
     log_xvx: float
+    made: Whitened | None = None
+
+    @cached_property
+    def _whitened(self) -> Whitened:
+        return self.made or Whitened.at(self.cross, self.factors, self.phi)
+
+    @property
+    def sums(self) -> LevelSums:
+        """A and its derivatives."""
+        return self._whitened.sums
+
+    @property
+    def inner(self) -> Factorisation:
+        """The equations of the rows whitened by R."""
+        return self._whitened.inner
 
     @property
     def h(self) -> tuple[np.ndarray, ...]:
@@ -181,20 +213,19 @@ def factorise_levels(
     ------
     FitError : V or X'V^-1X is not positive definite.
     """
-    sums = cross.at(phi)
-    inner = factorise(cross.reduced(sums.a), factors)
+    whitened = Whitened.at(cross, factors, phi)
+    inner = whitened.inner
     return LevelFactorisation(
         cross=cross,
         factors=tuple(factors),
         phi=phi,
-        sums=sums,
-        inner=inner,
         sigmas=inner.sigmas,
         c=inner.c,
         beta=inner.beta,
         rss=inner.rss,
-        log_v=inner.log_v + float(sums.log_r[0]),
+        log_v=inner.log_v + float(whitened.sums.log_r[0]),
         log_xvx=inner.log_xvx,
+        made=whitened,
     )
 
 

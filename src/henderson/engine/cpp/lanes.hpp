@@ -79,6 +79,13 @@ static inline Lanes root(Lanes a) {
     return a;
 }
 
+// Lane by lane: x where a > b, y elsewhere.
+static inline Lanes where_above(Lanes a, Lanes b, Lanes x, Lanes y) {
+    Lanes out;
+    for (int i = 0; i < WIDTH; i++) out[i] = a[i] > b[i] ? x[i] : y[i];
+    return out;
+}
+
 static inline double total(Lanes a) {
     double sum = 0.0;
     for (int i = 0; i < WIDTH; i++) sum += a[i];

@@ -54,9 +54,9 @@ std::size_t level_work(int p, int size) {
 }
 
 std::size_t structured_work(int p, int size, int sets, int extra) {
-    const std::size_t width = p + 1, q = size + width, k = size, m = extra;
-    return 8 * (sets + m * (triangle(width) + m + triangle(size)) + 2 * triangle(q) +
-                2 * q * width + m * k * (2 * width + k) + k * width + triangle(width));
+    const std::size_t width = p + 1, k = size, m = extra;
+    return 8 * (sets + m * (triangle(width) + m + triangle(size)) + 2 * set_length(size, p) +
+                width * width + triangle(width) + 3 * k * width + m * k * (2 * width + k));
 }
 
 const Passes& passes() {

@@ -83,11 +83,14 @@ struct SecondInput {
 
 constexpr double NO_PIVOT = 1e-12;  // a pivot below this part of its diagonal entry is rounding
 
-// The sets A_k of a level (q = K + p + 1 columns [Z X y], packed), in the blocks of `Levels`.
+// The sets A_k of a level in the blocks of `Levels`: between columns of Z (packed K), and between
+// them and [X y] (K, p + 1).
 struct Sets {
     const double* data;
     int count, size, p;
 };
+
+inline int set_length(int size, int p) { return triangle(size) + size * (p + 1); }
 
 // extra: parameters phi of the residuals; weights (extra, count): dc/dphi.
 struct BendInput {
@@ -97,14 +100,21 @@ struct BendInput {
     bool reml;
     int extra;
     const double* weights;
+
+    // W_x = [R^-1, -beta; 0, 1].
+    double w(int p, int i, int d) const {
+        if (i == p) return d == p ? 1.0 : 0.0;
+        return d < p ? r_inverse[i * p + d] : -beta[i];
+    }
 };
 
-// Sums over levels; the names are those of structured_passes.hpp.
+// Sums over levels without what is between columns of [X y]; the names are those of
+// structured_passes.hpp.
 struct BendSums {
     double* each;    // set: <N, A_k>, N = K + [reml] W_xW_x' + W_yW_y' / s2
     double* forms;   // (a, packed p + 1): W'A_aW
     double* second;  // (a, b <= a): tr(K A_a K A_b) + 2 [reml] tr(B_ax'K B_bx) + 2 b_a'K b_b / s2
-    double* mixed;   // (a, t): L A_a L' - [reml] (L B_ax E' + its transpose) - (L b_a h' + ...) / s2
+    double* mixed;   // (a, t): L A_a L' - [reml] (L B_ax E' + transpose) - (L b_a h' + ...) / s2
 };
 
 struct Passes {
@@ -120,10 +130,10 @@ struct Passes {
                   double* work);
     void (*second)(const Levels&, const double* factor, const SecondInput&, Index from, Index to,
                    SecondSums&, double* work);
-    // C and T of every level at one phi into the arrays of `Levels`; `within` (packed p + 1) is what
-    // [X y] has beyond Z, added up.
+    // C and T of every level at one phi into the arrays of `Levels`; T'T is added to `taken`
+    // (packed p + 1).
     void (*reduce)(const Sets&, const double* weights, Index from, Index to, double* shared,
-                   double* y, double* within, double* work);
+                   double* y, double* taken, double* work);
     void (*bend)(const Sets&, const Levels&, const double* factor, const BendInput&, Index from,
                  Index to, BendSums&, double* work);
 };

@@ -10,21 +10,33 @@
 
 namespace henderson {
 
-// A_jk (k, J, q, q) of every level, packed into blocks of lanes.
-inline Doubles pack_sets(const Model& m, const double* sets, int count) {
-    const int q = m.size + m.p + 1, length = triangle(q), width = passes().width;
+// A_jk (k, J, q, q) in blocks of lanes, as `Sets` has them; what is between columns of [X y], added
+// up over levels, to `fixed` (k, packed p + 1).
+inline Doubles pack_sets(const Model& m, const double* sets, int count,
+                         std::vector<double>& fixed) {
+    const int k = m.size, q = k + m.p + 1, length = set_length(k, m.p), lanes = passes().width;
+    const int pairs = triangle(m.p + 1);
     const Index blocks = block_count(m);
-    Doubles to(static_cast<std::size_t>(blocks) * count * length * width);
+    Doubles to(static_cast<std::size_t>(blocks) * count * length * lanes);
+    fixed.assign(static_cast<std::size_t>(count) * pairs, 0.0);
     for (Index b = 0; b < blocks; b++)
         for (int s = 0; s < count; s++) {
-            double* out = to.get() + (b * count + s) * length * width;
-            for (int l = 0; l < width; l++) {
-                const Index level = b * width + l;
-                const bool is = level < m.n_levels;
-                const double* from = sets + (s * m.n_levels + (is ? level : 0)) * q * q;
-                for (int i = 0, t = 0; i < q; i++)
-                    for (int j = 0; j <= i; j++, t++)
-                        out[t * width + l] = is ? from[i * q + j] : 0.0;
+            double* out = to.get() + (b * count + s) * length * lanes;
+            for (int l = 0; l < lanes; l++) {
+                const Index level = b * lanes + l;
+                if (level >= m.n_levels) {
+                    for (int t = 0; t < length; t++) out[t * lanes + l] = 0.0;
+                    continue;
+                }
+                const double* from = sets + (s * m.n_levels + level) * q * q;
+                int t = 0;
+                for (int i = 0; i < k; i++)
+                    for (int j = 0; j <= i; j++) out[t++ * lanes + l] = from[i * q + j];
+                for (int i = 0; i < k; i++)
+                    for (int j = k; j < q; j++) out[t++ * lanes + l] = from[i * q + j];
+                double* sum = fixed.data() + s * pairs;
+                for (int i = k; i < q; i++)
+                    for (int j = k; j <= i; j++) *sum++ += from[i * q + j];
             }
         }
     return to;
@@ -32,10 +44,12 @@ inline Doubles pack_sets(const Model& m, const double* sets, int count) {
 
 class Structured {
   public:
-    // packed: from pack_sets.
-    Structured(const Model& model, const Recipe& recipe, const double* packed)
+    // packed, fixed: from pack_sets.
+    Structured(const Model& model, const Recipe& recipe, const double* packed,
+               const std::vector<double>& fixed)
         : model_(model),
           recipe_(recipe),
+          fixed_(fixed),
           shared_(static_cast<std::size_t>(block_count(model)) * model.size *
                   (model.size + model.p) * passes().width),
           y_(static_cast<std::size_t>(block_count(model)) * model.size * passes().width),
@@ -80,12 +94,14 @@ class Structured {
         if (fresh_ && std::equal(phi, phi + extra, phi_.begin())) return true;
         fresh_ = false;
         if (!weigh(recipe_, phi, weights_)) return false;
-        std::vector<double> packed_within(triangle(q), 0.0), within(q * q);
+        std::vector<double> taken(triangle(q), 0.0), within(q * q);
         for (Index b = 0; b < levels_.blocks; b += SLAB)
             passes().reduce(sets_, weights_.c.data(), b, std::min(b + SLAB, levels_.blocks),
-                            shared_.get(), y_.get(), packed_within.data(), work_.get());
+                            shared_.get(), y_.get(), taken.data(), work_.get());
+        const std::vector<double> whole = of_fixed(weights_.c.data());
         for (int i = 0; i < q; i++)
-            for (int j = 0; j < q; j++) within[i * q + j] = packed_within[packed(i, j)];
+            for (int j = 0; j < q; j++)
+                within[i * q + j] = whole[packed(i, j)] - taken[packed(i, j)];
         inner_.set_response(y_.get(), within.data());
         phi_.assign(phi, phi + extra);
         fresh_ = true;
@@ -104,6 +120,7 @@ class Structured {
         for (Index b = 0; b < levels_.blocks; b += SLAB)
             passes().bend(sets_, levels_, m, in, b, std::min(b + SLAB, levels_.blocks), sums,
                           work_.get());
+        add_fixed(in, sums);
         out.extra.assign(extra, 0.0);
         for (int a = 0; a < extra; a++) {
             out.extra[a] = weights_.log_first[a];
@@ -128,6 +145,41 @@ class Structured {
             }
         }
         out.hessian = std::move(hessian);
+    }
+
+    // The sum of the sets between columns of [X y] with some weights (k,), packed.
+    std::vector<double> of_fixed(const double* weights) const {
+        const int pairs = triangle(model_.p + 1);
+        std::vector<double> out(pairs, 0.0);
+        for (int s = 0; s < recipe_.sets(); s++)
+            for (int t = 0; t < pairs; t++) out[t] += weights[s] * fixed_[s * pairs + t];
+        return out;
+    }
+
+    // What the sums over levels lack: W_x'A_aW_x, and <N_x, A_k>, N_x = sum of weighted W_d W_d'.
+    void add_fixed(const BendInput& at, BendSums& sums) const {
+        const int p = model_.p, width = p + 1, pairs = triangle(width), count = recipe_.sets();
+        for (int i = 0, t = 0; i < width; i++)
+            for (int j = 0; j <= i; j++, t++) {
+                double n = at.w(p, i, p) * at.w(p, j, p) * at.inverse_s2;
+                for (int d = i; at.reml && d < p; d++) n += at.w(p, i, d) * at.w(p, j, d);
+                for (int s = 0; s < count; s++)
+                    sums.each[s] += (i == j ? n : 2.0 * n) * fixed_[s * pairs + t];
+            }
+        std::vector<double> half(width * width);
+        for (int a = 0; a < at.extra; a++) {
+            const std::vector<double> moved = of_fixed(at.weights + a * count);
+            for (int i = 0; i < width; i++)
+                for (int d = 0; d < width; d++) {
+                    half[i * width + d] = 0.0;
+                    for (int x = 0; x <= d; x++)
+                        half[i * width + d] += moved[packed(i, x)] * at.w(p, x, d);
+                }
+            for (int d = 0, t = 0; d < width; d++)
+                for (int f = 0; f <= d; f++, t++)
+                    for (int x = 0; x <= d; x++)
+                        sums.forms[a * pairs + t] += at.w(p, x, d) * half[x * width + f];
+        }
     }
 
     // [reml] <S_a, S_b>_xx + (2 / s2) S_a,xy'S_b,xy + S_a,yy S_b,yy / (s2^2 nu).
@@ -163,6 +215,7 @@ class Structured {
 
     const Model& model_;
     const Recipe& recipe_;
+    const std::vector<double>& fixed_;
     Doubles shared_, y_;
     mutable OneFactor inner_;
     Sets sets_;

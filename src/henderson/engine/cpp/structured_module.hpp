@@ -64,6 +64,7 @@ inline Recipe recipe_of(const CorrelationIn& correlation, const VarianceIn& vari
 struct Loaded {
     Recipe recipe;
     Model model;
+    std::vector<double> fixed;
     Doubles packed;
     Structured criterion;
 
@@ -86,8 +87,8 @@ struct Loaded {
            const CorrelationIn& correlation, const VarianceIn& variance)
         : recipe(recipe_of(correlation, variance, static_cast<int>(sets.shape(0)))),
           model(model_of(sets, size, n, log_weights, reml, terms, residual)),
-          packed(pack_sets(model, sets.data(), recipe.sets())),
-          criterion(model, recipe, packed.get()) {
+          packed(pack_sets(model, sets.data(), recipe.sets(), fixed)),
+          criterion(model, recipe, packed.get(), fixed) {
         need(recipe.extra() == model.extra(), "the recipe has other parameters than the residuals");
     }
 };
@@ -99,6 +100,8 @@ inline nb::ndarray<nb::numpy, double> taken(std::vector<double> values) {
     return nb::ndarray<nb::numpy, double>(kept->data(), {kept->size()}, owner);
 }
 
+// The status, the point, the criterion and the verdict there; beta, R^-1 with X'V^-1X = R'R, and
+// y'Py.
 inline nb::tuple fit_of(SetsIn sets, int size, Index n, double log_weights, bool reml,
                         std::vector<TermIn> terms, PointIn residual, CorrelationIn correlation,
                         VarianceIn variance, std::optional<PointIn> start,
@@ -114,9 +117,10 @@ inline nb::tuple fit_of(SetsIn sets, int size, Index n, double log_weights, bool
              "the start has the wrong length");
         out = fit(loaded.criterion, start ? start->data() : nullptr, rules);
     }
-    return nb::make_tuple(static_cast<int>(out.status), taken(std::move(out.at.m)),
-                          out.at.value.value, out.converged, out.decrease, out.curvature,
-                          out.evaluations);
+    Value& at = out.at.value;
+    return nb::make_tuple(static_cast<int>(out.status), taken(std::move(out.at.m)), at.value,
+                          out.converged, out.decrease, out.curvature, out.evaluations,
+                          taken(std::move(at.beta)), taken(std::move(at.r_inverse)), at.rss);
 }
 
 inline nb::tuple evaluate_of(SetsIn sets, int size, Index n, double log_weights, bool reml,

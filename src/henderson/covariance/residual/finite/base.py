@@ -46,7 +46,7 @@ def square(rows: np.ndarray, combine: Combine) -> Product:
 
 
 def take(rows: np.ndarray) -> Combine:
-    return lambda u: u[rows]
+    return lambda u: u.take(rows, axis=0)
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,11 @@ class Strata:
     example: np.ndarray
 
     @property
-    def rows(self) -> list[np.ndarray]:
-        """The rows of each stratum."""
-        order = np.argsort(self.codes, kind="stable")
-        return np.split(order, np.cumsum(self.counts)[:-1])
+    def squares(self) -> list[Product]:
+        """The identity on the rows of each stratum."""
+        if len(self.counts) == 1:
+            return [square(np.arange(len(self.codes)), lambda u: u)]
+        return [square(rows, take(rows)) for rows in parts(self.codes)]
 
     @property
     def loadings(self) -> np.ndarray | None:
@@ -214,8 +215,7 @@ def _bordered(inner: np.ndarray, mixed: np.ndarray, corner: np.ndarray) -> np.nd
 def independent(strata: Strata) -> FiniteInverse:
     """Rows without correlation: the sums of squares of each stratum."""
     k = np.arange(len(strata.counts))
-    products = [square(rows, take(rows)) for rows in strata.rows]
-    return Scaled(_Ones(len(k)), 0, strata, k, k).of(products)
+    return Scaled(_Ones(len(k)), 0, strata, k, k).of(strata.squares)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class _Ones:
         none = np.zeros(self.count, dtype=np.intp)
         return Chosen("", none, none)
 
-    def __call__(self, _: np.ndarray) -> tuple[Derivatives, Derivatives]:
+    def __call__(self, phi: np.ndarray) -> tuple[Derivatives, Derivatives]:
         k = self.count
         own = np.ones(k), np.zeros((0, k)), np.zeros((0, 0, k))
         return own, (np.zeros(()), np.zeros(0), np.zeros((0, 0)))
@@ -245,5 +245,7 @@ def parts(array: np.ndarray) -> Sequence[np.ndarray]:
     """The places of each value of codes (n,), in their order."""
     if not len(array):
         return []
+    if not array.any():
+        return [np.arange(len(array))]
     order = np.argsort(array, kind="stable")
     return np.split(order, np.cumsum(np.bincount(array))[:-1])

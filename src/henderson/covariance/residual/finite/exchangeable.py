@@ -20,13 +20,11 @@ from henderson.covariance.residual.base import ResidualModel
 from henderson.covariance.residual.finite.base import (
     MOST_SETS,
     Chosen,
-    Combine,
     FiniteInverse,
     Product,
     Scaled,
     Strata,
     square,
-    take,
 )
 from henderson.errors import FitError
 
@@ -50,48 +48,56 @@ Item = tuple[Product, int, int, int, int]
 
 
 def _one_variance(model: ResidualModel) -> list[Item]:
-    size = np.bincount(model.codes)
-    example = np.empty(len(size), dtype=np.intp)
-    example[model.codes] = np.arange(len(model.codes))
-    sums = _group_sums(model.codes, np.ones(len(model.codes)), len(size))
+    codes, n = model.codes, len(model.codes)
+    size = np.bincount(codes)
+    sums = _Sums(codes, np.arange(n), np.arange(len(size)))
 
     def deviations(u: np.ndarray) -> np.ndarray:
-        return u - (sums(u) / size[:, None])[model.codes]
+        return u - (sums(u) / np.maximum(size, 1)[:, None]).take(codes, axis=0)
 
-    out = [(square(np.arange(len(model.codes)), deviations), WITHIN, 0, 0, 0)]
-    for i, n in enumerate(np.unique(size[size > 0])):
-        groups = np.flatnonzero(size == n)
-        means = square(example[groups], _of_groups(sums, groups, float(n) ** -0.5))
+    out = [(square(np.arange(n), deviations), WITHIN, 0, 0, 0)]
+    for i, s in enumerate(np.unique(size[size > 0])):
+        groups, rows = np.flatnonzero(size == s), np.flatnonzero(size[codes] == s)
+        means = square(_example(codes)[groups], _Sums(codes, rows, groups, float(s) ** -0.5))
         out.append((means, MEAN, i, 0, 0))
     return out
 
 
 def _many_variances(model: ResidualModel, strata: Strata) -> list[Item]:
-    size = np.bincount(model.codes)
-    example = np.empty(len(size), dtype=np.intp)
-    example[model.codes] = np.arange(len(model.codes))
-    out: list[Item] = [
-        (square(rows, take(rows)), WITHIN, 0, k, k) for k, rows in enumerate(strata.rows)
-    ]
-    sums = [
-        _group_sums(model.codes, (strata.codes == k).astype(float), len(size))
-        for k in range(len(strata.counts))
-    ]
-    for i, n in enumerate(np.unique(size[size > 0])):
-        groups = np.flatnonzero(size == n)
-        for k, m in combinations_with_replacement(range(len(sums)), 2):
-            twice = 1.0 if k == m else 2.0
-            left, right = _of_groups(sums[k], groups, twice), _of_groups(sums[m], groups, 1.0)
-            out.append((Product(example[groups], left, right), SHARED, i, k, m))
+    codes, size = model.codes, np.bincount(model.codes)
+    out: list[Item] = [(product, WITHIN, 0, k, k) for k, product in enumerate(strata.squares)]
+    for i, s in enumerate(np.unique(size[size > 0])):
+        groups, here = np.flatnonzero(size == s), size[codes] == s
+        rows = [np.flatnonzero(here & (strata.codes == k)) for k in range(len(strata.counts))]
+        for k, m in combinations_with_replacement(range(len(rows)), 2):
+            left = _Sums(codes, rows[k], groups, 1.0 if k == m else 2.0)
+            right = _Sums(codes, rows[m], groups)
+            out.append((Product(_example(codes)[groups], left, right), SHARED, i, k, m))
     return out
 
 
-def _group_sums(codes: np.ndarray, weight: np.ndarray, count: int) -> Combine:
-    return lambda u: np.column_stack([np.bincount(codes, weight * c, count) for c in u.T])
+def _example(codes: np.ndarray) -> np.ndarray:
+    """A row of every group."""
+    out = np.empty(int(codes.max()) + 1, dtype=np.intp)
+    out[codes] = np.arange(len(codes))
+    return out
 
 
-def _of_groups(sums: Combine, groups: np.ndarray, factor: float) -> Combine:
-    return lambda u: factor * sums(u)[groups]
+class _Sums:
+    """From rows u (n, q) the sums of some of them by group, times a factor, (groups, q)."""
+
+    def __init__(
+        self, codes: np.ndarray, rows: np.ndarray, groups: np.ndarray, factor: float = 1.0
+    ) -> None:
+        place = np.zeros(int(codes.max()) + 1, dtype=np.intp)
+        place[groups] = np.arange(len(groups))
+        self.place, self.rows = place[codes[rows]], rows
+        self.count, self.factor = len(groups), factor
+
+    def __call__(self, u: np.ndarray) -> np.ndarray:
+        columns = u.take(self.rows, axis=0).T
+        found = [np.bincount(self.place, c, self.count) for c in columns]
+        return self.factor * np.column_stack(found)
 
 
 class _Weights:

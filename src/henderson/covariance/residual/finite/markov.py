@@ -73,7 +73,7 @@ def markov(model: ResidualModel, strata: Strata) -> FiniteInverse | None:
     if 2 * len(values) > MOST_SETS:
         return None
     items: list[tuple[Product, int, int, int, int]] = [
-        (square(rows, take(rows)), PLAIN, 0, k, k) for k, rows in enumerate(strata.rows)
+        (product, PLAIN, 0, k, k) for k, product in enumerate(strata.squares)
     ]
     for g, of_gap in enumerate(parts(place)):
         items += [
@@ -100,14 +100,21 @@ def _distinct(gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The gaps that differ by more than rounding, and which of them each is."""
     if not len(gaps):
         return np.ones(1), np.zeros(0, dtype=np.intp)
-    unit = float(gaps.max())
-    values, place = np.unique(np.round(gaps / unit, 12), return_inverse=True)
-    return values * unit, place
+    if gaps.min() == gaps.max():
+        return gaps[:1], np.zeros(len(gaps), dtype=np.intp)
+    rounded = np.round(gaps / float(gaps.max()), 12)
+    _, example, place = np.unique(rounded, return_index=True, return_inverse=True)
+    return gaps[example], place
 
 
 def _pairs(a: np.ndarray, b: np.ndarray, strata: Strata) -> list[tuple[Product, int, int, int]]:
     """The products of pairs with one gap: kinds and strata."""
     count, out = len(strata.counts), []
+    if count == 1:
+        return [
+            (square(a, _combined(a, b, -1.0)), DIFFERENCE, 0, 0),
+            (square(a, _combined(a, b, 1.0)), SUM, 0, 0),
+        ]
     first, second = strata.codes[a], strata.codes[b]
     swapped = first > second
     a, b = np.where(swapped, b, a), np.where(swapped, a, b)
@@ -128,7 +135,11 @@ def _pairs(a: np.ndarray, b: np.ndarray, strata: Strata) -> list[tuple[Product, 
 
 
 def _combined(a: np.ndarray, b: np.ndarray, sign: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda u: u[a] + sign * u[b]
+    def combined(u: np.ndarray) -> np.ndarray:
+        first, second = u.take(a, axis=0), u.take(b, axis=0)
+        return first + second if sign > 0.0 else first - second
+
+    return combined
 
 
 class _Chain:

@@ -65,7 +65,7 @@ def _entries(rows: np.ndarray) -> list[Product]:
 
 
 def _twice(rows: np.ndarray) -> Combine:
-    return lambda u: 2.0 * u[rows]
+    return lambda u: 2.0 * u.take(rows, axis=0)
 
 
 def _weights(
