@@ -40,7 +40,7 @@ class Rules:
     prior: float
     floor: float
     edge: float
-    far: float = 30.0
+    far: float = 20.0
 
     @property
     def numbers(self) -> list[float]:

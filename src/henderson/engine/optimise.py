@@ -34,6 +34,7 @@ from henderson.engine.iterative_products import Engine, IterativeProducts, choos
 from henderson.engine.one_factor import Rules
 from henderson.engine.parameters import Layout, diagonal
 from henderson.engine.problem import Standard
+from henderson.engine.sigma_model import better_move
 from henderson.engine.structured import StructuredFactorisation
 from henderson.engine.structured_levels import factorise_structured
 from henderson.engine.trust_region import Descent, minimise
@@ -45,7 +46,7 @@ Products = CrossProducts | DenseProducts | IterativeProducts
 # below this share of the largest (or of one) counts as zero. prior: Sigma whose weights the moment
 # start uses. floor, edge: shares that the start keeps of the residual variance and of Sigma's
 # largest eigenvalue.
-RULES = Rules(tolerance=1e-12, singular=1e-8, prior=3.0, floor=1e-4, edge=0.01)
+RULES = Rules(tolerance=1e-12, singular=1e-8, prior=10.0, floor=0.01, edge=0.01)
 # Rows of a matrix V that is factored whole.
 MOST_ROWS = 6_000
 # Effects in the tail up to which the exact Hessian drives the descent.
@@ -121,6 +122,15 @@ class Evaluated:
         return hessian(self.factorisation, self.layout.directions, self.reml, exact=exact)
 
     @cached_property
+    def expected_sigma(self) -> np.ndarray:
+        """The expected information (REML's) along the layout's directions, sigma^2 profiled out."""
+        second = second_order(self.factorisation, self.layout.sigma_directions)
+        singles = second.p_traces
+        nu = self.factorisation.nu(True)
+        found: np.ndarray = second.traces(True) - np.outer(singles, singles) / nu
+        return found
+
+    @cached_property
     def hessian(self) -> np.ndarray:
         return self.jacobian.T @ self.hessian_sigma @ self.jacobian + self.curvature
 
@@ -145,8 +155,20 @@ class Search:
     slack: float
 
 
+def _in_sigma(at: Evaluated) -> bool:
+    """Whether steps may come from a model in the entries of Sigma: the Hessian is exact, and
+    nothing but they are parameters."""
+    return (
+        isinstance(at.cross, CrossProducts)
+        and _has_exact_hessian(at.cross)
+        and all(term.structure.linear for _, term in at.layout.terms)
+    )
+
+
 EXACT = Search(
-    descend=lambda evaluate, at: minimise(evaluate, at, tolerance=RULES.tolerance),
+    descend=lambda evaluate, at: minimise(
+        evaluate, at, tolerance=RULES.tolerance, choose=better_move if _in_sigma(at) else None
+    ),
     rise=lambda _, low, high: high.value - low.value,
     slack=1e-8,
 )

@@ -76,6 +76,11 @@ class Model:
     def predicted(self, step: np.ndarray) -> float:
         return float(self.slopes @ step + 0.5 * np.sum(self.curvatures * step**2))
 
+    def move(self, phi: np.ndarray, radius: float) -> Move:
+        """The trust region's step from phi."""
+        step = self.step(radius)
+        return Move(phi + self.basis @ step, float(np.linalg.norm(step)), self.predicted(step))
+
     def step(self, radius: float) -> np.ndarray:
         """The minimiser of the model within `radius`, in the eigenbasis."""
         lowest = float(self.curvatures.min(initial=0.0))
@@ -108,6 +113,20 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A step: where it leads, its length in the tangent's metric, and the change it promises."""
+
+    phi: np.ndarray
+    length: float
+    predicted: float
+
+
+# The step to take instead of the plain one: (point, its model, the plain step, radius, whether the
+# last step was not one that failed).
+Choose = Callable[[P, Model, Move, float, bool], Move]
+
+
+@dataclass(frozen=True)
 class Descent(Generic[P]):
     """Where a descent ended: the best point, evaluations used, and whether it is a minimum.
 
@@ -123,23 +142,31 @@ class Descent(Generic[P]):
 
 
 def minimise(
-    evaluate: Callable[[np.ndarray], P], start: P, *, tolerance: float, limit: int = 100
+    evaluate: Callable[[np.ndarray], P],
+    start: P,
+    *,
+    tolerance: float,
+    limit: int = 100,
+    choose: Choose[P] | None = None,
 ) -> Descent[P]:
     """Descend from an evaluated point until a full Newton step promises next to nothing.
 
     That is less than `tolerance`, or than the rounding of the function's value. Where the promise
     has shrunk so much with the last step that it would be so little after the next, that step is
-    taken without asking for derivatives at its end.
+    taken without asking for derivatives at its end. `choose` may put another step in the place of
+    the trust region's.
     """
-    point, radius, count = start, RADIUS, 0
+    point, radius, count, trusted = start, RADIUS, 0, True
     model, shrinkage = Model.at(point), 1.0
     while count < limit:
         least = max(tolerance, EPSILON * abs(point.value))
         if model.decrease < least and model.convex:
             return Descent(point, count, True, model.decrease, point)
-        step = model.step(radius)
-        length, predicted = float(np.linalg.norm(step)), model.predicted(step)
-        trial = evaluate(point.phi + model.basis @ step)
+        move = model.move(point.phi, radius)
+        if choose is not None:
+            move = choose(point, model, move, radius, trusted)
+        length, predicted = move.length, move.predicted
+        trial = evaluate(move.phi)
         count += 1
         noise = 1e-13 * (1.0 + abs(point.value))
         change = _value(trial) - point.value
@@ -152,11 +179,13 @@ def minimise(
                 return Descent(point, count, model.convex, model.decrease, point)
             before, point, model = model.decrease, trial, Model.at(trial)
             shrinkage = model.decrease / before if ratio > 0.75 and length < radius else 1.0
+            trusted = trusted or ratio > 0.25
             if ratio > 0.75:
                 radius = max(radius, 2.5 * length)
             elif ratio < 0.25:
                 radius = 0.35 * length
         else:
+            trusted = False
             radius = 0.25 * min(radius, length)
             if radius < 1e-12:
                 break

@@ -14,6 +14,9 @@ class Crossed : public CrossedEquations {
             std::vector<Place> places, bool exact)
         : CrossedEquations(model, data, links, std::move(places), exact), exact_(exact) {}
 
+    // Whether the Hessian is.
+    bool exact() const { return exact_; }
+
     // At the point that was evaluated last.
     void differentiate(const double*, const Value& at, Derivatives& out) const {
         invert_tail();

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "trust_region.hpp"
+#include "sigma_model.hpp"
 
 namespace henderson {
 

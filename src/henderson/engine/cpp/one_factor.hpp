@@ -186,6 +186,9 @@ class OneFactor {
 
     const Model& model() const { return model_; }
 
+    // Whether the Hessian is.
+    bool exact() const { return true; }
+
     void evaluate(const double* m, Value& out) const { evaluate(m, model_.reml, out); }
 
     void evaluate(const double* m, bool reml, Value& out) const {

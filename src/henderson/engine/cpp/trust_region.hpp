@@ -142,6 +142,12 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
     return out;
 }
 
+// A step: where it leads, its length in the tangent's metric, and the change it promises.
+struct Move {
+    std::vector<double> m;
+    double length, predicted;
+};
+
 // The quadratic model at a point, in the eigenbasis of the reduced Hessian.
 class Quadratic {
   public:
@@ -210,6 +216,37 @@ class Quadratic {
         return out;
     }
 
+    // The trust region's step from m.
+    Move move(const std::vector<double>& m, double radius) const {
+        const std::vector<double> by = step(radius);
+        return {moved(m, by), norm(by), predicted(by)};
+    }
+
+    // The length of what of to - from the tangent holds: least squares.
+    double length_of(const std::vector<double>& from, const std::vector<double>& to) const {
+        const std::size_t size = from.size();
+        std::vector<double> gram(rank_ * rank_), root(rank_ * rank_), x(rank_, 0.0);
+        for (int a = 0; a < rank_; a++) {
+            for (std::size_t i = 0; i < size; i++)
+                x[a] += basis_[a * size + i] * (to[i] - from[i]);
+            for (int b = 0; b < rank_; b++) {
+                gram[a * rank_ + b] = 0.0;
+                for (std::size_t i = 0; i < size; i++)
+                    gram[a * rank_ + b] += basis_[a * size + i] * basis_[b * size + i];
+            }
+        }
+        if (!cholesky(gram.data(), rank_, root.data())) return INFINITY;
+        for (int a = 0; a < rank_; a++) {
+            for (int b = 0; b < a; b++) x[a] -= root[a * rank_ + b] * x[b];
+            x[a] /= root[a * rank_ + a];
+        }
+        for (int a = rank_ - 1; a >= 0; a--) {
+            for (int b = a + 1; b < rank_; b++) x[a] -= root[b * rank_ + a] * x[b];
+            x[a] /= root[a * rank_ + a];
+        }
+        return norm(x);
+    }
+
     // m moved by a step.
     std::vector<double> moved(const std::vector<double>& m, const std::vector<double>& step) const {
         std::vector<double> out = m;
@@ -264,18 +301,22 @@ Point evaluated(const Criterion& f, std::vector<double> m) {
 // rounding. Where the promise has shrunk so much with the last step that it would be so little after
 // the next, that step is taken without derivatives at its end: the point keeps those of the one
 // before. Where the criterion is not defined it counts as infinite: the step is shortened.
-template <class Criterion>
-Descent minimise(const Criterion& f, Point point, const Rules& rules) {
+// choose(point, its model, the plain step, radius, trusted) gives the step to take; it is trusted if
+// the last step was not one that failed.
+template <class Criterion, class Choose>
+Descent descend(const Criterion& f, Point point, const Rules& rules, int limit,
+                const Choose& choose) {
     double radius = rules.radius, shrinkage = 1.0;
     int count = 0;
+    bool trusted = true;
     Quadratic model(f, point, rules.small);
-    while (count < LIMIT) {
+    while (count < limit) {
         const double decrease = model.decrease();
         const double least = std::max(rules.tolerance, EPSILON * std::fabs(point.value.value));
         if (decrease < least && model.convex()) return {point, count, true, decrease};
-        const std::vector<double> step = model.step(radius);
-        const double length = Quadratic::norm(step), predicted = model.predicted(step);
-        Point trial = evaluated(f, model.moved(point.m, step));
+        Move move = choose(point, model, model.move(point.m, radius), radius, trusted);
+        const double length = move.length, predicted = move.predicted;
+        Point trial = evaluated(f, std::move(move.m));
         count++;
         const double change =
             trial.value.status == Status::fine ? trial.value.value - point.value.value : INFINITY;
@@ -294,11 +335,13 @@ Descent minimise(const Criterion& f, Point point, const Rules& rules) {
             point = std::move(trial);
             model = std::move(next);
             shrinkage = ratio > 0.75 && length < radius ? model.decrease() / decrease : 1.0;
+            trusted = trusted || ratio > 0.25;
             if (ratio > 0.75)
                 radius = std::max(radius, 2.5 * length);
             else if (ratio < 0.25)
                 radius = 0.35 * length;
         } else {
+            trusted = false;
             radius = 0.25 * std::min(radius, length);
             if (radius < 1e-12) break;
         }
