@@ -10,7 +10,7 @@ which takes a far start to the right order of magnitude at once, where the Hessi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -104,13 +104,13 @@ class SigmaModel:
         return self.layout.tangent(self.phi)
 
 
-def better_move(point: Point, model: Model, plain: Move, radius: float, trusted: bool) -> Move:
+def better_move(point: Point, model: Model, plain: Move, radius: float, bold: bool) -> Move:
     """The step of a model quadratic in Sigma where it is the better one, else the plain step.
 
-    trusted : whether the last step was not one that failed.
+    bold : whether it may be longer than the radius, as scoring is.
     """
     if model.decrease > FAR or not model.convex:
-        return _scored(point, model, plain) if trusted else plain
+        return _scored(point, model, plain) if bold else plain
     near = SigmaModel.at(point, point.hessian_sigma)
     promised = near.moved_to(plain.phi).value
     if abs(promised - plain.predicted) <= ALIKE * abs(plain.predicted):
@@ -124,7 +124,7 @@ def _scored(point: Point, model: Model, plain: Move) -> Move:
     move = _minimised(SigmaModel.at(point, point.expected_sigma), model)
     pairs = zip(point.layout.factors(point.phi), point.layout.factors(move.phi), strict=True)
     fine = move.predicted < 0.0 and all(_in_proportion(m, n) for m, n in pairs)
-    return move if fine else plain
+    return replace(move, bold=True) if fine else plain
 
 
 def _in_proportion(before: np.ndarray, after: np.ndarray) -> bool:

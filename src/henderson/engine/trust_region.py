@@ -114,15 +114,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Move:
-    """A step: where it leads, its length in the tangent's metric, and the change it promises."""
+    """A step: where it leads, its length in the tangent's metric, and the change it promises.
+
+    bold : it may be longer than the radius; after one that fails no other is taken.
+    """
 
     phi: np.ndarray
     length: float
     predicted: float
+    bold: bool = False
 
 
-# The step to take instead of the plain one: (point, its model, the plain step, radius, whether the
-# last step was not one that failed).
+# The step to take instead of the plain one: (point, its model, the plain step, radius, whether it
+# may be bold).
 Choose = Callable[[P, Model, Move, float, bool], Move]
 
 
@@ -156,7 +160,7 @@ def minimise(
     taken without asking for derivatives at its end. `choose` may put another step in the place of
     the trust region's.
     """
-    point, radius, count, trusted = start, RADIUS, 0, True
+    point, radius, count, bold = start, RADIUS, 0, True
     model, shrinkage = Model.at(point), 1.0
     while count < limit:
         least = max(tolerance, EPSILON * abs(point.value))
@@ -164,7 +168,7 @@ def minimise(
             return Descent(point, count, True, model.decrease, point)
         move = model.move(point.phi, radius)
         if choose is not None:
-            move = choose(point, model, move, radius, trusted)
+            move = choose(point, model, move, radius, bold)
         length, predicted = move.length, move.predicted
         trial = evaluate(move.phi)
         count += 1
@@ -179,13 +183,13 @@ def minimise(
                 return Descent(point, count, model.convex, model.decrease, point)
             before, point, model = model.decrease, trial, Model.at(trial)
             shrinkage = model.decrease / before if ratio > 0.75 and length < radius else 1.0
-            trusted = trusted or ratio > 0.25
             if ratio > 0.75:
                 radius = max(radius, 2.5 * length)
             elif ratio < 0.25:
                 radius = 0.35 * length
+        elif move.bold:
+            bold = False
         else:
-            trusted = False
             radius = 0.25 * min(radius, length)
             if radius < 1e-12:
                 break

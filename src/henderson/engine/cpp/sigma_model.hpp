@@ -85,7 +85,7 @@ inline Move minimised(const SigmaModel& near, const Point& point, const Quadrati
         descend(near, evaluated(near, point.m), rules, MODEL_STEPS,
                 [](const Point&, const Quadratic&, Move plain, double, bool) { return plain; });
     const double length = model.length_of(point.m, found.point.m);
-    return {std::move(found.point.m), length, found.point.value.value};
+    return {std::move(found.point.m), length, found.point.value.value, false};
 }
 
 // Whether no direction of a factor's Sigma is shrunk or stretched out of all proportion.
@@ -139,17 +139,16 @@ Move scored(const Criterion& f, const Point& point, const Quadratic& model, Move
             const Rules& rules) {
     const SigmaModel near(f.model(), point, expected(f, point));
     Move move = minimised(near, point, model, rules);
-    const bool fine =
-        move.predicted < 0.0 && in_proportion(f.model(), point.m, move.m, rules.small);
-    return fine ? move : plain;
+    move.bold = move.predicted < 0.0 && in_proportion(f.model(), point.m, move.m, rules.small);
+    return move.bold ? move : plain;
 }
 
 // The step of a model quadratic in Sigma where it is the better one, else the plain step.
 template <class Criterion>
 Move better_move(const Criterion& f, const Point& point, const Quadratic& model, Move plain,
-                 double radius, bool trusted, const Rules& rules) {
+                 double radius, bool bold, const Rules& rules) {
     if (model.decrease() > FAR || !model.convex())
-        return trusted ? scored(f, point, model, std::move(plain), rules) : plain;
+        return bold ? scored(f, point, model, std::move(plain), rules) : plain;
     const SigmaModel near(f.model(), point, point.derivatives.hessian);
     Value promised;
     near.evaluate(plain.m.data(), promised);
@@ -165,9 +164,9 @@ Descent minimise(const Criterion& f, Point point, const Rules& rules) {
     const bool in_sigma = f.exact() && !f.model().extra();
     return descend(f, std::move(point), rules, LIMIT,
                    [&](const Point& at, const Quadratic& model, Move plain, double radius,
-                       bool trusted) {
+                       bool bold) {
                        if (!in_sigma) return plain;
-                       return better_move(f, at, model, std::move(plain), radius, trusted, rules);
+                       return better_move(f, at, model, std::move(plain), radius, bold, rules);
                    });
 }
 

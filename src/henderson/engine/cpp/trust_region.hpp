@@ -142,10 +142,12 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
     return out;
 }
 
-// A step: where it leads, its length in the tangent's metric, and the change it promises.
+// A step: where it leads, its length in the tangent's metric, and the change it promises. A bold one
+// may be longer than the radius; after one that fails no other is taken.
 struct Move {
     std::vector<double> m;
     double length, predicted;
+    bool bold = false;
 };
 
 // The quadratic model at a point, in the eigenbasis of the reduced Hessian.
@@ -219,7 +221,7 @@ class Quadratic {
     // The trust region's step from m.
     Move move(const std::vector<double>& m, double radius) const {
         const std::vector<double> by = step(radius);
-        return {moved(m, by), norm(by), predicted(by)};
+        return {moved(m, by), norm(by), predicted(by), false};
     }
 
     // The length of what of to - from the tangent holds: least squares.
@@ -301,20 +303,19 @@ Point evaluated(const Criterion& f, std::vector<double> m) {
 // rounding. Where the promise has shrunk so much with the last step that it would be so little after
 // the next, that step is taken without derivatives at its end: the point keeps those of the one
 // before. Where the criterion is not defined it counts as infinite: the step is shortened.
-// choose(point, its model, the plain step, radius, trusted) gives the step to take; it is trusted if
-// the last step was not one that failed.
+// choose(point, its model, the plain step, radius, bold) gives the step to take, which may be bold.
 template <class Criterion, class Choose>
 Descent descend(const Criterion& f, Point point, const Rules& rules, int limit,
                 const Choose& choose) {
     double radius = rules.radius, shrinkage = 1.0;
     int count = 0;
-    bool trusted = true;
+    bool bold = true;
     Quadratic model(f, point, rules.small);
     while (count < limit) {
         const double decrease = model.decrease();
         const double least = std::max(rules.tolerance, EPSILON * std::fabs(point.value.value));
         if (decrease < least && model.convex()) return {point, count, true, decrease};
-        Move move = choose(point, model, model.move(point.m, radius), radius, trusted);
+        Move move = choose(point, model, model.move(point.m, radius), radius, bold);
         const double length = move.length, predicted = move.predicted;
         Point trial = evaluated(f, std::move(move.m));
         count++;
@@ -335,13 +336,13 @@ Descent descend(const Criterion& f, Point point, const Rules& rules, int limit,
             point = std::move(trial);
             model = std::move(next);
             shrinkage = ratio > 0.75 && length < radius ? model.decrease() / decrease : 1.0;
-            trusted = trusted || ratio > 0.25;
             if (ratio > 0.75)
                 radius = std::max(radius, 2.5 * length);
             else if (ratio < 0.25)
                 radius = 0.35 * length;
+        } else if (move.bold) {
+            bold = false;
         } else {
-            trusted = false;
             radius = 0.25 * std::min(radius, length);
             if (radius < 1e-12) break;
         }
