@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OK, BAD_INPUT = 0, 1
-DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
+DDF = ("satterthwaite", "kenward-roger", "between-within", "residual", "normal")
 DATA_HELP = "a CSV or Parquet file, the name of a bundled data set, or - for CSV on standard input"
 
 
@@ -98,10 +98,25 @@ def _fit_arguments(commands: Any) -> None:
     command.add_argument("data", help=DATA_HELP)
     command.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     command.add_argument(
-        "--ddf", choices=DDF, default=DDF[0], help="degrees of freedom of the tests (%(default)s)"
+        "--ddf",
+        type=_ddf,
+        default=DDF[0],
+        metavar="METHOD",
+        help=f"degrees of freedom of the tests: {', '.join(DDF)} (%(default)s)",
     )
     _output_arguments(command)
     command.set_defaults(run=_fit)
+
+
+def _ddf(text: str) -> str:
+    """A method's name in any of its spellings."""
+    from henderson.errors import DesignError
+    from henderson.inference.ddf import method_name
+
+    try:
+        return method_name(text)
+    except DesignError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _output_arguments(command: argparse.ArgumentParser) -> None:

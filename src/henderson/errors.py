@@ -59,6 +59,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     "did you mean 'edu'?"
     >>> did_you_mean("xyz", ["edu", "score"])
     'known: edu, score.'
+    >>> did_you_mean("xyz", [])
+    'there are none.'
     """
     from difflib import get_close_matches
 
@@ -67,4 +69,4 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     close = get_close_matches(str(name).lower(), by_case, n=3)
     if close:
         return f"did you mean {' or '.join(repr(by_case[c]) for c in close)}?"
-    return f"known: {', '.join(names)}."
+    return f"known: {', '.join(names)}." if names else "there are none."

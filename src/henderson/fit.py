@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from henderson.tables.equation import Equation
     from henderson.tables.summary import Summary
 
-Ddf = Literal["satterthwaite", "kenward-roger", "residual", "normal"]
+Ddf = Literal[
+    "satterthwaite", "kenward-roger", "between-within", "residual", "normal", "kr", "bw", "z"
+]
 ResidualKind = Literal[
     "response",
     "conditional",
@@ -346,13 +348,15 @@ class Fit(Maketables):
 
         Parameters
         ----------
-        random : "all" random effects, "none" (the population), or some terms, `"(1 | g)"`.
+        random : "all" random effects, "none" (the population), or some terms, `"(1 | g)"`; the
+            columns of other terms need not be there.
         new_levels : what to do with a level that the fit has not seen: predict the "population",
             or raise an "error".
         interval : "confidence", for what is predicted; "prediction", for a new response, whose
             residual and whose random effects left out of `random` (or of unseen levels) vary too;
-            new rows have weight one. The result is then a frame: predicted, std_error, lower,
-            upper, from the joint covariance of fixed and random effects.
+            new rows have weight one, or the variance that a variance function gives them. The
+            result is then a frame: predicted, std_error, lower, upper, from the joint covariance of
+            fixed and random effects.
         level, ddf : of the interval.
         residuals : whether to add what correlated residuals of the fitted rows say of the new ones
             (kriging): rows of known correlation groups, at any position. No intervals then.
@@ -427,7 +431,7 @@ class Fit(Maketables):
         method : "wald", of the fixed effects; "profile" (likelihood) or "bootstrap", of standard
             deviations, correlations, sigma and fixed effects.
         which : names of parameters; "profile" also takes kinds ("fixed", "sd", "cor", "sigma").
-        options : `ddf` for "wald"; n, seed, kind, workers, cluster and `interval` ("percentile",
+        options : `ddf` for "wald"; nsim, seed, kind, workers, cluster and `interval` ("percentile",
             "basic", "normal", "bca") for "bootstrap".
         """
         from henderson.inference.confint import confint
@@ -442,14 +446,14 @@ class Fit(Maketables):
 
     def bootstrap(
         self,
-        n: int = 1000,
+        nsim: int = 1000,
         *,
         seed: int | np.random.Generator | None = None,
         kind: Literal["parametric", "residual", "case"] = "parametric",
         workers: int = 1,
         cluster: Any = None,
     ) -> Bootstrap:
-        """Estimates of n bootstrap replicates; they depend on the seed, not on the workers.
+        """Estimates of nsim bootstrap replicates; they depend on the seed, not on the workers.
 
         Parameters
         ----------
@@ -460,7 +464,7 @@ class Fit(Maketables):
         """
         from henderson.inference.bootstrap import bootstrap
 
-        return bootstrap(self, n, seed, kind, workers, cluster)
+        return bootstrap(self, nsim, seed, kind, workers, cluster)
 
     def cov_robust(
         self, kind: Literal["CR0", "CR1", "CR2", "CR3"] = "CR2", cluster: Any = None
@@ -501,12 +505,12 @@ class Fit(Maketables):
         return ranova(self)
 
     def exact_rlrt(
-        self, draws: int = 10_000, seed: int | np.random.Generator | None = None
+        self, nsim: int = 10_000, seed: int | np.random.Generator | None = None
     ) -> ExactRlrt:
         """Exact restricted likelihood-ratio test of the only variance component."""
         from henderson.inference.exact_rlrt import exact_rlrt
 
-        return exact_rlrt(self, draws, seed)
+        return exact_rlrt(self, nsim, seed)
 
     def emmeans(
         self,

@@ -27,7 +27,7 @@ def predict(
         x, offset, index = fit.design.X, fit.design.offset, fit.design.index
         groups = tuple((f.codes, f.z) for f in fit.design.random)
     else:
-        new = fit.design.new(newdata, random=any(mask.any() for mask in chosen))
+        new = fit.design.new(newdata, random=chosen)
         x, offset, index, groups = new.X, new.offset, new.index, new.random
     out = x @ fit.optimum.beta
     if offset is not None:
@@ -72,7 +72,7 @@ def _wanted(fit: Fit, random: str) -> set[str]:
     known = {s.term.text.replace(" ", "") for f in fit.design.random for s in f.slots}
     unknown = wanted - known
     if not wanted or unknown:
-        have = ", ".join(s.term.text for f in fit.design.random for s in f.slots)
+        have = ", ".join(s.term.text for f in fit.design.random for s in f.slots) or "none"
         raise DesignError(
             f"The fit has no random term {', '.join(unknown) or random}; it has {have}."
         )

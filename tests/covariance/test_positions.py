@@ -127,7 +127,7 @@ def test_refusals(term: str, message: str) -> None:
 @pytest.mark.parametrize("structure", ["us", "diag", "cs", "toep", "htoep"])
 def test_one_row_for_every_effect_leaves_nothing_to_the_residual(structure: str) -> None:
     single = DATA[DATA["u"] == 0.5].assign(when=lambda d: pd.Categorical(d["when"]))
-    with pytest.raises(HendersonError, match=r"belongs to one row.*us\(when \| g\)"):
+    with pytest.raises(HendersonError, match=r"told from the residual.*us\(when \| g\)"):
         slot_of(f"{structure}(0 + when | g)", single)
     slot_of(f"{structure}(0 + when | g)", DATA)
     slot_of("ar1(0 + when | g)", single)

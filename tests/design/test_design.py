@@ -284,6 +284,21 @@ def test_new_rows_need_the_predictors_and_only_for_random_the_groups(sleep):
         design.new({"Days": ["x"], "Subject": ["308"]})
 
 
+def test_integers_with_a_missing_value_keep_their_labels(sleep):
+    whole = sleep.assign(subject=sleep.Subject.astype(str).astype(int), third=sleep.Days % 3)
+    gap = pd.concat([whole, whole.iloc[:2].assign(subject=None, third=None)], ignore_index=True)
+    assert gap["subject"].astype(float).isna().sum() == 2
+    gap = gap.astype({"subject": float, "third": float})
+    formula = "Reaction ~ C(third) + (1 | subject) + (1 | third:subject)"
+    one, other = build(formula, whole), build(formula, gap)
+    assert other.names == one.names == ("Intercept", "C(third)[T.1]", "C(third)[T.2]")
+    assert other.z_names == one.z_names
+    assert other.z_names[0] == "subject: Intercept[308]"
+    new = other.new(whole)
+    np.testing.assert_array_equal(new.X, one.X)
+    np.testing.assert_array_equal(new.random[0][0], one.random[0].codes)
+
+
 # ---- refusals
 
 

@@ -166,3 +166,42 @@ def test_every_listed_function_exists():
 def test_an_object_column_of_numbers_is_numeric():
     data = pd.DataFrame({"x": np.array([1, 2.5, 3], dtype=object)})
     assert evaluate("x", data)[1][:, 1].tolist() == [1.0, 2.5, 3.0]
+
+
+# ---- names that are numbers
+
+ODD_TEXTS = [
+    "`x`", "0 + `x`", "`x` - 1", "`x` + `i`", "`x`:`i`", "`x`*`f`", "`f`/`x`", "0 + `x`:`f`",
+    "(`x` + `i` + `f`)**2", "`x`*`i` - `x`", "`x` + I(`x`**2)", "log(`x` + 9) + `i`",
+    "scale(`x`) + `i`", "poly(`x`, 2)", "`x` + {`x` * `i`}", "bs(`x`, df=4)", "C(`f`):`x`",
+    "C(`f`, contr.sum)*`x`", "`x` + 1", "`x` + `x`:`x`", "Q('x') + `i`",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [("1", "0", "2"), ("0", "1", "1.5"), ("2019", "x y", "a:b")])
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_columns_whose_names_are_numbers_are_columns(text, odd):
+    called = dict(zip("xif", odd, strict=True))
+    renamed = text.replace("Q('x')", f"Q('{called['x']}')")
+    for plain, name in called.items():
+        renamed = renamed.replace(f"`{plain}`", f"`\0{name}`")
+    renamed = renamed.replace("\0", "")
+    plain, expected = evaluate(text)
+    spec, matrix = evaluate(renamed, DATA.rename(columns=called))
+    np.testing.assert_array_equal(matrix, expected)
+    assert "`" not in "".join(n for n in spec.names if "(" not in n and " * " not in n)
+    new = spec.matrix(Columns(DATA.rename(columns=called).head(7), spec.levels))
+    np.testing.assert_array_equal(new, plain.matrix(Columns(DATA.head(7), plain.levels)))
+
+
+def test_numbers_are_named_as_they_are():
+    data = DATA.rename(columns={"x": "1", "f": "0"})
+    spec, _ = evaluate("`1`*`0`", data)
+    assert spec.names == ("Intercept", "1", "0[T.mid]", "0[T.hi]", "1:0[T.mid]", "1:0[T.hi]")
+
+
+def test_backticks_around_a_plain_name_change_nothing():
+    spec, matrix = evaluate("scale(`x`) + `i`:x + C(`f`)")
+    bare, expected = evaluate("scale(x) + i:x + C(f)")
+    assert spec.names == bare.names
+    np.testing.assert_array_equal(matrix, expected)

@@ -191,6 +191,26 @@ def test_an_intercept_alone_leaves_nothing_to_test() -> None:
     assert "nothing to test" in str(result)
 
 
+@pytest.mark.parametrize("names", [("1", "0", "2"), ("0", "1", "a:b"), ("a|b", "2019", "1 2")])
+def test_odd_names_are_no_matter(names: tuple[str, str, str]) -> None:
+    data, called = unbalanced(), dict(zip("xab", names, strict=True))
+    plain = hd.lmm("y ~ x * a + b + (1 + x:a | g)", data)
+    formula = "y ~ `{x}` * `{a}` + `{b}` + (1 + `{x}`:`{a}` | g)".format(**called)
+    odd = hd.lmm(formula, data.rename(columns=called))
+    for type_ in (1, 2, 3):
+        ours, theirs = odd.anova(type_).table, plain.anova(type_).table
+        np.testing.assert_allclose(ours.drop(columns="term"), theirs.drop(columns="term"))
+    assert len(odd.anova().table["term"].unique()) == 4
+    ours, theirs = odd.ranova().table, plain.ranova().table
+    np.testing.assert_allclose(ours.drop(columns="term"), theirs.drop(columns="term"))
+    (one,) = odd.test({names[0]: 0.5}).contrasts
+    assert one.statistic == pytest.approx(plain.test({"x": 0.5}).contrasts[0].statistic)
+    assert one.label == f"{names[0]} = 0.5"
+    assert odd.test(f"`{names[0]}` = 0.5").contrasts[0] == one
+    wide = odd.test(f"10 * `{names[0]}` = 5").contrasts[0]
+    assert wide.statistic == pytest.approx(one.statistic)
+
+
 def test_an_unknown_type_is_refused() -> None:
     with pytest.raises(DesignError, match="choose 1, 2 or 3"):
         hd.lm("y ~ x", unbalanced()).anova(type=4)

@@ -239,7 +239,7 @@ def test_every_method_gives_every_parameter(parametric: Any) -> None:
 
 
 def test_confint_of_the_fit_is_the_same(sleep: Any, parametric: Any) -> None:
-    table = sleep.confint(method="bootstrap", n=1200, seed=1, interval="basic", which="sigma")
+    table = sleep.confint(method="bootstrap", nsim=1200, seed=1, interval="basic", which="sigma")
     pd.testing.assert_frame_equal(table, parametric.confint(method="basic").loc[["sigma"]])
 
 

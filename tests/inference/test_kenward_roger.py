@@ -1,8 +1,9 @@
-"""Kenward-Roger against pbkrtest's stored results."""
+"""Kenward-Roger against pbkrtest's stored results, and against dense matrices with weights."""
 
 from __future__ import annotations
 
 import numpy as np
+import oracle
 import pandas as pd
 import pytest
 from reference_cases import ReferenceCase, lmer_cases
@@ -52,3 +53,33 @@ def test_ml_fits_are_refused() -> None:
     fit = henderson.lmm("Reaction ~ Days + (1 | Subject)", data, method="ML")
     with pytest.raises(henderson.errors.DesignError, match="REML"):
         fit.summary(ddf="kenward-roger")
+
+
+def weighted() -> pd.DataFrame:
+    rng = np.random.default_rng(12)
+    n = 60
+    data = pd.DataFrame({"g": rng.integers(0, 9, n), "h": rng.integers(0, 5, n)})
+    data["x"], data["w"] = rng.normal(size=n), rng.gamma(1.5, size=n) + 0.1
+    effects = rng.normal(size=9)[data["g"]] + rng.normal(size=5)[data["h"]]
+    return data.assign(y=effects + rng.normal(size=n) / np.sqrt(data["w"]))
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | g) + (1 | h)"])
+def test_prior_weights_are_part_of_the_residual_covariance(formula: str) -> None:
+    """Kenward and Roger's formulas with dense matrices, V = Z G Z' + sigma^2 W^-1. pbkrtest 0.5.2
+    takes sigma^2 I, which here gives other df."""
+    data = weighted()
+    fit = henderson.lmm(formula, data, weights="w")
+    assert not fit.is_singular
+    blocks = tuple(oracle.block(f.codes, f.z, len(f.levels)) for f in fit.design.random)
+    y, x, w = fit.design.y, fit.design.X, data["w"].to_numpy()
+    dense = oracle.solve(oracle.Problem(y, x, blocks, w), fit.optimum.sigmas)
+    expected = oracle.kenward_roger(dense)
+    table = fit.summary(ddf="kenward-roger").coefficients
+    np.testing.assert_allclose(table["std_error"], np.sqrt(np.diag(expected.vcov)), rtol=1e-6)
+    ours = [oracle.kenward_roger_test(expected, dense.beta, row).den_df for row in np.eye(2)]
+    np.testing.assert_allclose(table["df"], ours, rtol=1e-6)
+    plain = oracle.solve(oracle.Problem(y, x, blocks), fit.optimum.sigmas)
+    unweighted = oracle.kenward_roger(plain)
+    other = [oracle.kenward_roger_test(unweighted, dense.beta, row).den_df for row in np.eye(2)]
+    assert np.abs(np.array(other) / ours - 1.0).max() > 0.01

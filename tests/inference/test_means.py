@@ -369,3 +369,10 @@ def test_slopes_in_another_basis_are_the_same() -> None:
     other = hd.lmm("y ~ a * (x + I(x**2)) + (1 | g)", data).slopes("x", by="a").frame
     np.testing.assert_allclose(one["slope"], other["slope"], rtol=1e-5)
     np.testing.assert_allclose(one["std_error"], other["std_error"], rtol=1e-5)
+
+
+def test_whole_numbers_are_printed_without_decimals() -> None:
+    data = hd.load_dataset("sleepstudy").assign(third=lambda d: (d["Days"] % 3).astype(float))
+    fit = hd.lmm("Reaction ~ C(third) + (1 | Subject)", data)
+    rows = str(fit.emmeans("third")).splitlines()[1:4]
+    assert [row.split()[0] for row in rows] == ["0", "1", "2"]

@@ -12,12 +12,12 @@ import henderson as hd
 from henderson.errors import DesignError
 
 
-def has_intercepts(case: ReferenceCase) -> bool:
-    """performance 0.10.2 is wrong for terms such as (0 + x | g): it takes z'z as one."""
-    return "||" not in case.formula and "(0 +" not in case.formula
+def performance_is_right(case: ReferenceCase) -> bool:
+    """performance 0.10.2 takes z'z as one in terms such as (0 + x | g), and all weights as one."""
+    return not ("||" in case.formula or "(0 +" in case.formula or "weights" in case.keywords)
 
 
-COMPARABLE = [c.id for c in lmer_cases() if not c.is_singular and has_intercepts(c)]
+COMPARABLE = [c.id for c in lmer_cases() if not c.is_singular and performance_is_right(c)]
 
 
 @pytest.mark.parametrize("case_id", COMPARABLE)
@@ -44,6 +44,19 @@ def test_shares_of_the_factors_add_up() -> None:
     assert sum(result.by_group.values()) == pytest.approx(result.adjusted)
     assert set(result.by_group) == {"plate", "sample"}
     assert "plate" in str(result)
+
+
+def test_the_unit_of_prior_weights_does_not_matter() -> None:
+    data = hd.load_dataset("sleepstudy").assign(w=lambda d: 1.0 + d["Days"], w7=lambda d: 7 * d.w)
+    one, seven = (
+        hd.lmm("Reaction ~ Days + (Days | Subject)", data, weights=w) for w in ("w", "w7")
+    )
+    for name in ("marginal", "conditional"):
+        assert getattr(seven.r2(), name) == pytest.approx(getattr(one.r2(), name), rel=1e-6)
+    for name in ("adjusted", "unadjusted"):
+        assert getattr(seven.icc(), name) == pytest.approx(getattr(one.icc(), name), rel=1e-6)
+    expected = np.mean(one.scale / data["w"])
+    assert one.r2().variances.residual == pytest.approx(expected, rel=1e-12)
 
 
 def test_no_fixed_effects_explain_nothing() -> None:

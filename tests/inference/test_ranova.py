@@ -78,7 +78,7 @@ def balanced(levels: int, rows: int, seed: int = 1, sd: float = 0.0) -> pd.DataF
 def test_balanced_one_way_agrees_with_the_f_test() -> None:
     """There the restricted likelihood ratio is a function of F: the p-values are the same."""
     data = balanced(8, 5, seed=4, sd=1.0)
-    result = hd.lmm("y ~ 1 + (1 | g)", data).exact_rlrt(draws=40_000, seed=2)
+    result = hd.lmm("y ~ 1 + (1 | g)", data).exact_rlrt(nsim=40_000, seed=2)
     f = stats.f_oneway(*(part["y"] for _, part in data.groupby("g")))
     assert result.statistic > 0
     assert result.p_value == pytest.approx(f.pvalue, abs=4 * result.std_error + 1e-4)

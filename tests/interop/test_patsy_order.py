@@ -32,6 +32,15 @@ FORMULAS = (
 )
 
 
+def test_columns_called_by_numbers_keep_their_order(table: pd.DataFrame) -> None:
+    plain = hd.mixedlm("y ~ x * a + z", table, groups="g").fit()
+    called = table.rename(columns={"x": "1", "z": "0"})
+    odd = hd.mixedlm("y ~ `1` * a + `0`", called, groups="g").fit()
+    names = [n.replace("x", "1").replace("z", "0") for n in plain.params.index]
+    assert list(odd.params.index) == names
+    np.testing.assert_allclose(odd.params, plain.params, rtol=1e-9)
+
+
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     rng = np.random.default_rng(4)

@@ -86,6 +86,34 @@ def test_python_functions_become_rs() -> None:
     assert fit.equation().r_formula.startswith("lmer(log(Reaction) ~ factor(Days) + (1 | Subject)")
 
 
+def test_names_that_are_none_in_r_are_in_backticks() -> None:
+    data = hd.load_dataset("sleepstudy").rename(columns={"Reaction": "log time", "Days": "_day"})
+    data["function"], data["a.b"], data["my id"] = (
+        data["_day"] % 3,
+        1.0 + data["_day"],
+        data.Subject,
+    )
+    data["rep"] = data["_day"].isin([0, 2, 4]).astype(str)
+    fixed = "`log time` ~ _day + C(function) + center(_day) + `a.b`:rep + np.exp(Q('a.b') / 9)"
+    in_r = (
+        "`log time` ~ `_day` + factor(`function`) + scale(`_day`, scale = FALSE) + "
+        "a.b:rep + exp(a.b / 9)"
+    )
+    plain = hd.lmm(f"{fixed} + (_day | `my id`) + (1 | rep:`my id`)", data)
+    assert plain.equation().r_formula == (
+        f"lmer({in_r} + (`_day` | `my id`) + (1 | rep:`my id`), data, REML = TRUE)"
+    )
+    structured = hd.lmm(
+        "`log time` ~ 1 + (1 | `my id`)", data,
+        correlation="ar1(_day | `my id`)", variance="ident(`function`)",
+    )  # fmt: skip
+    assert structured.equation().r_formula == (
+        "lme(`log time` ~ 1, data, random = ~ 1 | `my id`, "
+        "correlation = corAR1(form = ~ `_day` | `my id`), "
+        'weights = varIdent(form = ~ 1 | `function`), method = "REML")'
+    )
+
+
 def test_negative_coefficients_are_subtracted() -> None:
     data = hd.load_dataset("sleepstudy").assign(y=lambda d: -d["Reaction"])
     e = hd.lmm("y ~ Days + (1 | Subject)", data).equation()

@@ -135,7 +135,7 @@ def test_the_call_in_r(name: str, call: str) -> None:
 def test_no_call_in_r_where_no_package_has_the_model() -> None:
     data = hd.load_dataset("penicillin")
     data["run"] = np.arange(len(data)) % 6
-    fit = hd.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", data, correlation="cs(1 | plate)")
+    fit = hd.lmm("diameter ~ 1 + (1 | plate) + (1 | sample)", data, correlation="ar1(1 | plate)")
     assert "no package of R" in fit.equation().r_formula
 
 

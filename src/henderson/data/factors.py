@@ -14,6 +14,8 @@ from henderson.errors import DataError
 
 # Counting integers takes memory for their range: worth it up to so many times the rows.
 RANGE_PER_ROW = 4
+# Floats up to here that are whole are one integer each.
+EXACT = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class Factor:
     Attributes
     ----------
     codes : (n,) intp, the level of each row; -1 where the label is missing.
-    levels : (J,) labels, of the values' own type; each is used by a row.
+    levels : (J,) labels, of the values' own type, but whole floats are integers: a column of
+        integers holds floats as soon as one is missing. Each is used by a row.
     """
 
     codes: np.ndarray
@@ -45,14 +48,14 @@ def factorize(values: Any) -> Factor:
     """
     series = to_series(values, "A grouping factor")
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return _from_categorical(series.array)
+        return _with_whole_levels(_from_categorical(series.array))
     if _is_countable(series):
         return _count(series.to_numpy())
     try:
         codes, uniques = pd.factorize(series)
     except TypeError as error:
         raise DataError(f"A grouping factor has values that cannot be labels: {error}.") from error
-    return _sorted(codes, uniques.to_numpy())
+    return _with_whole_levels(_sorted(codes, uniques.to_numpy()))
 
 
 def cross(first: Factor, *others: Factor) -> Factor:
@@ -83,6 +86,17 @@ def _drop_unused(codes: np.ndarray, levels: np.ndarray) -> Factor:
     # The last entry serves the code -1.
     new = np.append(np.cumsum(used) - 1, -1)
     return Factor(new[codes], levels[used])
+
+
+def _with_whole_levels(factor: Factor) -> Factor:
+    """Levels that are floats, all of them whole, as integers."""
+    levels = factor.levels
+    if levels.dtype.kind == "O" and all(isinstance(v, float) for v in levels):
+        levels = levels.astype(float)
+    whole = levels.dtype.kind == "f" and np.all(levels == np.rint(levels))
+    if not whole or np.abs(levels).max(initial=0.0) > EXACT:
+        return factor
+    return Factor(factor.codes, levels.astype(np.int64))
 
 
 def _is_countable(series: pd.Series) -> bool:

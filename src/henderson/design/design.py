@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,8 @@ from henderson.design.columns import Columns
 from henderson.design.evaluate import Spec, fit_expression
 from henderson.design.fixed import FixedDesign, fixed_design
 from henderson.design.frame import ModelFrame, model_frame, read_columns, refuse_infinite
-from henderson.design.random import RandomFactor, random_design
+from henderson.design.identifiable import check_identifiable
+from henderson.design.random import RandomFactor, TermSlot, random_design
 from henderson.design.residual import ResidualDesign, residual_design
 from henderson.errors import DataError, DesignError
 from henderson.formula import Formula, parse
@@ -112,36 +113,40 @@ class Design:
             for name in factor.names
         )
 
-    def new(self, data: Any, *, random: bool = True) -> NewDesign:
+    def new(self, data: Any, *, random: bool | Sequence[np.ndarray] = True) -> NewDesign:
         """The same columns for other rows.
 
         Parameters
         ----------
         data : any table with the columns of the predictors and, for `random`, of the groups.
-        random : False leaves the groups alone: codes are -1 and z is zero.
+        random : which effects (K,) of every grouping factor are asked for; all, or none. The
+            columns of terms without any are not read: z is zero, and codes of a factor without
+            any are -1.
 
         Raises
         ------
         DataError : a column is not there. DesignError : a fixed factor has an unseen level.
         """
         specs = [self.fixed.spec, *(spec for spec in self.offset_specs if spec is not None)]
-        if random:
-            specs += [slot.spec for factor in self.random for slot in factor.slots]
+        chosen: Sequence[np.ndarray | bool] = (
+            [random] * len(self.random) if isinstance(random, bool) else random
+        )
+        slots = [f.slots_of(effects) for f, effects in zip(self.random, chosen, strict=True)]
+        specs += [slot.spec for some in slots for slot in some]
         used = tuple(dict.fromkeys(c for spec in specs for c in spec.columns))
-        groups = [name for factor in self.random for name, _ in factor.parts] if random else []
+        active = [f for f, some in zip(self.random, slots, strict=True) if some]
+        groups = [name for factor in active for name, _ in factor.parts]
         table = read_columns(data, [*used, *groups])
         refuse_infinite({name: table[name] for name in used})
         whole = _complete(table, used)
         levels = {c: known for spec in specs for c, known in spec.levels.items()}
         rows = table if whole.all() else table[whole]
         columns = Columns(rows, levels)
+        pairs = zip(self.random, slots, strict=True)
         return NewDesign(
             _spread(self.fixed.new(columns), whole),
             self._new_offset(columns, whole),
-            tuple(
-                _new_random(factor, columns, whole) if random else _no_random(factor, len(table))
-                for factor in self.random
-            ),
+            tuple(_new_random(factor, some, columns, whole) for factor, some in pairs),
             table.index,
         )
 
@@ -197,16 +202,19 @@ def build(
     y = _response(formula.response, columns, extra)
     specs, total = _offset(formula, offset, frame, columns, extra)
     _check_varies(formula.response, y if total is None else y - total)
+    random = random_design(formula.random, columns, extra, matrices)
+    structure = None if residual is None else residual_design(residual, columns, extra)
+    check_identifiable(random, structure)
     return Design(
         formula=formula,
         frame=frame,
         y=y,
         fixed=fixed_design(formula.fixed, columns, extra),
-        random=random_design(formula.random, columns, extra, matrices),
+        random=random,
         offset=total,
         weights=frame.weights,
         offset_specs=specs,
-        residual=None if residual is None else residual_design(residual, columns, extra),
+        residual=structure,
     )
 
 
@@ -279,15 +287,14 @@ def _spread(values: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _new_random(
-    factor: RandomFactor, columns: Columns, whole: np.ndarray
+    factor: RandomFactor, slots: Sequence[TermSlot], columns: Columns, whole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    codes, z = factor.new(columns)
+    if not slots:
+        m = len(whole)
+        return np.full(m, -1, dtype=np.intp), np.zeros((m, factor.z.shape[1]))
+    codes, z = factor.new(columns, slots)
     if whole.all():
         return codes, z
     everywhere = np.full(len(whole), -1, dtype=np.intp)
     everywhere[whole] = codes
     return everywhere, _spread(z, whole)
-
-
-def _no_random(factor: RandomFactor, m: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.full(m, -1, dtype=np.intp), np.zeros((m, factor.z.shape[1]))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from keyword import iskeyword
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +14,12 @@ import numpy as np
 from henderson.design.columns import Columns
 from henderson.design.context import functions
 from henderson.errors import DataError, DesignError, FormulaError, HendersonError
-from henderson.formula.names import names
+from henderson.formula.names import Token, names, tokens
 
 Order = Literal["C", "F"]
+NUMERALS = frozenset("01")
+_NUMERAL = re.compile(r"(?:^|(?<=:))Q\('([01])'\)(?=$|[:\[])")
+_NAME = re.compile(r"[^\W\d]\w*")
 _SIGNED = re.compile(r"\s*([+-]?)\s*([^\W\d][\w.]*|[01])\s*(?=[+-]|$)")
 
 
@@ -83,8 +87,9 @@ def fit_spec(
     levels = _levels(used, columns)
     for name, known in levels.items():
         _refuse_one_level(name, known)
-    state, matrix = _formulaic(text, _formula(text), columns, context)
-    spec = Spec(text, tuple(state.column_names), used, levels, state=state, context=context)
+    state, matrix = _formulaic(text, _formula(readable(text)), columns, context)
+    labels = tuple(restored(name) for name in state.column_names)
+    spec = Spec(text, labels, used, levels, state=state, context=context)
     return spec, np.asarray(matrix, order=order)
 
 
@@ -156,6 +161,40 @@ def _refuse_one_level(name: str, levels: np.ndarray) -> None:
 
 
 # ---- formulaic
+
+
+@lru_cache(maxsize=512)
+def readable(text: str) -> str:
+    """The text as formulaic reads it right.
+
+    A term that is a column called 0 or 1 is to it the number, in backticks too, so `Q()` looks it
+    up; and a plain name in backticks stops its functions with a state, such as `scale`.
+    """
+    for token, in_python in reversed(_with_places(tokens(text))):
+        name = token.text.strip("`")
+        plain = _NAME.fullmatch(name) and not iskeyword(name)
+        if token.kind == "quoted" and (plain or (name in NUMERALS and not in_python)):
+            stop = token.position + len(token.text)
+            text = text[: token.position] + (name if plain else f"Q('{name}')") + text[stop:]
+    return text
+
+
+def _with_places(items: list[Token]) -> list[tuple[Token, bool]]:
+    """Each token, and whether it stands within a call or braces, which are Python."""
+    out, open_ = [], [False]
+    for before, token in zip([None, *items], items, strict=False):
+        if token.text in ("(", "{"):
+            called = before is not None and before.kind == "name"
+            open_.append(open_[-1] or called or token.text == "{")
+        elif token.text in (")", "}"):
+            open_.pop()
+        out.append((token, open_[-1]))
+    return out
+
+
+def restored(name: str) -> str:
+    """A name that formulaic gives to a column or a term, "1:x" of "Q('1'):x"."""
+    return _NUMERAL.sub(r"\1", name)
 
 
 @lru_cache(maxsize=512)

@@ -39,9 +39,6 @@ POSITIONS: dict[str, PositionKind] = {
     "gau": "coordinates",
 }
 EVERY_LAG = frozenset({"toep", "htoep"})
-# Families of covariances that hold Sigma + c I with every Sigma: with one row a level and column
-# the residual variance is a part of them.
-HOLD_RESIDUAL = frozenset({"us", "diag", "cs", "toep", "htoep"})
 
 
 @dataclass(frozen=True)
@@ -128,10 +125,15 @@ class RandomFactor:
         """Names of the K columns."""
         return tuple(name for slot in self.slots for name in slot.names)
 
-    def new(self, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-        """Codes (m,), -1 for an unseen level, and z (m, K) for new rows."""
-        z = np.empty((columns.n, self.z.shape[1]))
-        for slot in self.slots:
+    def slots_of(self, effects: np.ndarray | bool) -> tuple[TermSlot, ...]:
+        """The terms that some of these effects (K,) belong to; of all or of none."""
+        asked = np.broadcast_to(effects, self.z.shape[1])
+        return tuple(slot for slot in self.slots if asked[slot.columns].any())
+
+    def new(self, columns: Columns, slots: Iterable[TermSlot]) -> tuple[np.ndarray, np.ndarray]:
+        """Codes (m,), -1 for an unseen level, and z (m, K) for new rows, zero for other terms."""
+        z = np.zeros((columns.n, self.z.shape[1]))
+        for slot in slots:
             z[:, slot.columns] = slot.spec.matrix(columns)
         return self.new_codes(columns.data), z
 
@@ -177,7 +179,7 @@ def random_design(
     Raises
     ------
     FormulaError : a known term without a matrix, or a matrix that no term names.
-    DesignError : a factor with one level or one row a level, two terms with the same column.
+    DesignError : a factor with one level, two terms with the same column.
     """
     by_group: dict[tuple[frozenset[str], str | None], list[RandomTerm]] = {}
     for term in terms:
@@ -223,8 +225,6 @@ def _random_factor(
     _check_no_column_twice(out)
     _check_levels(out)
     _check_known(out)
-    for slot in slots:
-        _check_residual(out, slot)
     return out
 
 
@@ -320,28 +320,15 @@ def _check_no_column_twice(factor: RandomFactor) -> None:
 
 
 def _check_levels(factor: RandomFactor) -> None:
-    """Refuse a factor whose variances cannot be told from the residual's, or from nothing."""
+    """Refuse a factor of one level whose effects are exchangeable."""
     slots = [slot for slot in factor.slots if slot.term.structure in EXCHANGEABLE]
-    n, levels = len(factor.codes), len(factor.levels)
-    if len(slots) < len(factor.slots) or not slots:
+    if len(factor.levels) > 1 or len(slots) < len(factor.slots):
         return
-    if levels == 1:
-        raise DesignError(
-            f"The grouping factor '{factor.name}' has one level, '{factor.levels[0]}', in the rows "
-            "used: a variance between levels needs at least two. Leave the term "
-            f"{slots[0].term.text} out."
-        )
-    if levels < n:
-        return
-    for slot in slots:
-        z = factor.z[:, slot.columns]
-        constant = (np.abs(z) == np.abs(z[0])).all(axis=0) & (z[0] != 0)
-        if constant.any():
-            raise DesignError(
-                f"The grouping factor '{factor.name}' has as many levels as there are rows ({n}): "
-                f"{slot.term.text} cannot be told from the residual. Leave the term out, or group "
-                "by something that repeats."
-            )
+    raise DesignError(
+        f"The grouping factor '{factor.name}' has one level, '{factor.levels[0]}', in the rows "
+        "used: a variance between levels needs at least two. Leave the term "
+        f"{slots[0].term.text} out."
+    )
 
 
 def _check_known(factor: RandomFactor) -> None:
@@ -355,22 +342,4 @@ def _check_known(factor: RandomFactor) -> None:
         raise DesignError(
             f"{slot.term.text}: with one row a level and no covariances between levels its effects "
             "cannot be told from the residual. Leave the term out."
-        )
-
-
-def _check_residual(factor: RandomFactor, slot: TermSlot) -> None:
-    """Refuse a term whose every effect belongs to one row, as the residuals do."""
-    z = factor.z[:, slot.columns]
-    k = z.shape[1]
-    if slot.term.structure not in HOLD_RESIDUAL or k == 1 or len(z) > len(factor.levels) * k:
-        return
-    if not (((z == 0) | (z == 1)).all() and (z.sum(axis=1) == 1).all()):
-        return
-    cells = factor.codes * k + z.argmax(axis=1)
-    if len(np.unique(cells)) == len(cells):
-        columns = slot.spec.text.removeprefix("0 + ")
-        raise DesignError(
-            f"{slot.term.text}: each of its effects belongs to one row, so its variances cannot be "
-            "told from the residual's. Give the residuals that structure instead, such as "
-            f"correlation='us({columns} | {factor.name})' with variance='ident({columns})'."
         )

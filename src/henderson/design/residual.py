@@ -15,7 +15,7 @@ import numpy as np
 from henderson.data.factors import Factor, cross
 from henderson.design.columns import Columns, label
 from henderson.design.context import unknown_column
-from henderson.design.evaluate import fit_expression
+from henderson.design.evaluate import Spec, fit_expression
 from henderson.design.positions import Coordinate, check_lags, fit_coordinate, steps
 from henderson.errors import DataError, DesignError, FormulaError
 from henderson.formula.residual_terms import CorrelationTerm, ResidualTerms, VarianceTerm
@@ -51,11 +51,15 @@ class RowPositions:
 
 @dataclass(frozen=True)
 class Covariate:
-    """A variance function's covariate: values (n, 1), codes for "ident"; levels of its factor."""
+    """A variance function's covariate: values (n, 1), codes for "ident"; levels of its factor.
+
+    spec : how the values were made, for new rows; None for "ident" and for fitted values.
+    """
 
     term: VarianceTerm
     values: np.ndarray
     levels: tuple[str, ...] = ()
+    spec: Spec | None = None
 
 
 @dataclass(frozen=True)
@@ -285,8 +289,8 @@ def _covariate(term: VarianceTerm, columns: Columns, context: Mapping[str, Any])
         return Covariate(term, np.ones((columns.n, 1)))
     _need(columns, term.columns, context, term.text)
     if term.name != "ident":
-        _, values = fit_expression(term.covariate, columns, context)
-        return _checked(Covariate(term, values.reshape(-1, 1)))
+        spec, values = fit_expression(term.covariate, columns, context)
+        return _checked(Covariate(term, values.reshape(-1, 1), spec=spec))
     factor = cross(*(columns.factor(name) for name in term.factors))
     if len(factor.levels) == 1:
         raise DesignError(

@@ -22,6 +22,11 @@ _PLAIN_STRING = re.compile(r"['\"][\w .:/-]*['\"]")
 _PLAIN_SIGNS = frozenset(("==", "<=", ">=", "!=", *"+-*/^:,()~|=<>!&%{}"))
 
 
+_R_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
+_R_WORDS = frozenset((
+    "if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE",
+    "NULL", "Inf", "NaN", "NA", "NA_integer_", "NA_real_", "NA_complex_", "NA_character_",
+))  # fmt: skip
 _CALLED = FUNCTIONS | STRUCTURES | {"offset"}
 
 
@@ -117,6 +122,11 @@ def _reason(token: Token, before: Token | None, after: Token | None) -> str:
     if token.text == ")" and called:
         return "a call of anything but a name"
     return ""
+
+
+def r_name(column: str) -> str:
+    """A column as R writes it: in backticks unless it is a syntactic name."""
+    return column if _R_NAME.fullmatch(column) and column not in _R_WORDS else f"`{column}`"
 
 
 def allowed_constant(name: str) -> bool:

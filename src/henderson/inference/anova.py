@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from henderson.errors import DesignError
-from henderson.inference.ddf import DdfMethod, ddf_method
+from henderson.inference.ddf import DdfMethod, ddf_method, used_method
 from henderson.inference.fixed_terms import FixedTerm, FixedTerms, fixed_terms
 from henderson.inference.wald import f_tail
 
@@ -84,7 +84,7 @@ def anova(fit: Fit, type: AnovaType = 3, ddf: str = "satterthwaite") -> Anova:
     hypotheses = term_hypotheses(terms, type)
     rows = [(name, *_test(fit, method, rows)) for name, rows in hypotheses.items()]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"num_df": "int64"})
-    return Anova(table, hypotheses, type, ddf, _notes(terms))
+    return Anova(table, hypotheses, type, used_method(fit, ddf), _notes(terms))
 
 
 def term_hypotheses(terms: FixedTerms, type: int) -> dict[str, np.ndarray]:

@@ -55,16 +55,16 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Estimates of n replicates.
+    """Estimates of nsim replicates.
 
     Attributes
     ----------
-    fixed : (n, p) fixed effects, named `fixed_names`; sigma : (n,).
+    fixed : (nsim, p) fixed effects, named `fixed_names`; sigma : (nsim,).
     components : standard deviations, correlations and theta of the random effects, with names.
-    residual : (n, r) parameters of structured residuals, named `residual_names`.
+    residual : (nsim, r) parameters of structured residuals, named `residual_names`.
     estimate : the fit's own estimates, by name.
-    converged : (n,); failures : what was wrong with the replicates that could not be fitted, whose
-        rows are NaN.
+    converged : (nsim,); failures : what was wrong with the replicates that could not be fitted,
+        whose rows are NaN.
     kind : "parametric", "residual" or "case".
     """
 
@@ -82,7 +82,7 @@ class Bootstrap:
     _cluster: Any
 
     @property
-    def n(self) -> int:
+    def nsim(self) -> int:
         return len(self.sigma)
 
     @property
@@ -145,7 +145,7 @@ class Bootstrap:
         table.insert(0, "estimate", self.estimate)
         table.insert(1, "bias", frame.mean() - self.estimate)
         table.insert(2, "std_error", frame.std(ddof=1))
-        lines = [f"{self.kind.capitalize()} bootstrap, {self.n} replicates", table.to_string()]
+        lines = [f"{self.kind.capitalize()} bootstrap, {self.nsim} replicates", table.to_string()]
         counts = (
             (self.n_singular, "singular"),
             (self.n_not_converged, "not converged"),
@@ -157,7 +157,7 @@ class Bootstrap:
 
 def bootstrap(
     fit: Fit,
-    n: int = 1000,
+    nsim: int = 1000,
     seed: int | np.random.Generator | None = None,
     kind: str = "parametric",
     workers: int = 1,
@@ -170,7 +170,7 @@ def bootstrap(
     DesignError : unknown kind; crossed factors and no `cluster` for the case bootstrap.
     FitError : structured residuals and not parametric; not one replicate could be fitted.
     """
-    check_count(n)
+    check_count(nsim)
     if kind not in KINDS:
         raise DesignError(f"Unknown kind '{kind}' of bootstrap: choose {', '.join(KINDS)}.")
     shared = shared_of(fit)
@@ -191,9 +191,9 @@ def bootstrap(
         task = ResponseTask(shared, process, workers if shared.compiled else 1)
     in_threads = isinstance(task, ResponseTask) and shared.compiled
     pool = 1 if in_threads else workers
-    blocks = list(run_blocks(task, n, fit.nobs, seed, pool))
+    blocks = list(run_blocks(task, nsim, fit.nobs, seed, pool))
     result = _result(fit, shared, blocks, kind, cluster)
-    if len(result.failures) == n:
+    if len(result.failures) == nsim:
         raise FitError(f"Not one replicate could be fitted: {result.failures[0]}")
     return result
 

@@ -33,7 +33,7 @@ def confint(
         _refuse(options, method, ())
         return profile_intervals(fit, which, level)
     if method == "bootstrap":
-        _refuse(options, method, ("n", "seed", "kind", "workers", "cluster", "interval"))
+        _refuse(options, method, ("nsim", "seed", "kind", "workers", "cluster", "interval"))
         how = options.pop("interval", "percentile")
         return _chosen(bootstrap(fit, **options).confint(level, how), which)
     _refuse(options, method, ("ddf",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,12 +11,25 @@ import numpy as np
 
 from henderson.engine.satterthwaite import satterthwaite
 from henderson.errors import DesignError
+from henderson.inference.between_within import between_within
 from henderson.inference.kenward_roger import kenward_roger
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
 
-METHODS = ("satterthwaite", "kenward-roger", "residual", "normal")
+METHODS = ("satterthwaite", "kenward-roger", "between-within", "residual", "normal")
+# What else the methods are called, by letters alone.
+CALLED = {
+    **{re.sub("[^a-z]", "", name): name for name in METHODS},
+    "satt": "satterthwaite",
+    "satterth": "satterthwaite",
+    "kr": "kenward-roger",
+    "kenward": "kenward-roger",
+    "bw": "between-within",
+    "resid": "residual",
+    "z": "normal",
+    "asymptotic": "normal",
+}
 
 
 class DdfMethod(Protocol):
@@ -39,18 +54,36 @@ class Fixed:
         return self.df, 1.0
 
 
-def ddf_method(fit: Fit, name: str) -> DdfMethod:
-    """The method called `name` for a fit, worked out once per fit.
+def method_name(ddf: str, known: Sequence[str] = METHODS) -> str:
+    """The method that a user means by "KR", "Kenward-Roger" or "kenward_roger".
+
+    Raises
+    ------
+    DesignError : none of those known.
+    """
+    found = CALLED.get(re.sub("[^a-z]", "", str(ddf).lower()))
+    if found is None or found not in known:
+        raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(known)}.")
+    return found
+
+
+def used_method(fit: Fit, ddf: str) -> str:
+    """The method that a fit's tests use: n - p is exact without covariance parameters."""
+    name = method_name(ddf)
+    return name if fit.optimum.layout.directions or name == "normal" else "residual"
+
+
+def ddf_method(fit: Fit, ddf: str) -> DdfMethod:
+    """The method called `ddf` for a fit, worked out once per fit.
 
     Without random effects and structured residuals every finite method is the exact one, n - p.
 
     Raises
     ------
     DesignError : unknown name, Kenward-Roger of an ML fit or of one whose variance depends on the
-        fitted values.
+        fitted values, between-within of groups that are not nested.
     """
-    if name not in METHODS:
-        raise DesignError(f"Unknown method '{name}' for degrees of freedom: {', '.join(METHODS)}.")
+    name = used_method(fit, ddf)
     cache = fit.__dict__.setdefault("_ddf_methods", {})
     if name not in cache:
         cache[name] = _make(fit, name)
@@ -61,10 +94,12 @@ def _make(fit: Fit, name: str) -> DdfMethod:
     cov = fit.optimum.cov_beta
     if name == "normal":
         return Fixed(cov, np.inf)
-    if name == "residual" or not fit.optimum.layout.directions:
+    if name == "residual":
         return Fixed(cov, float(fit.df_resid))
     if name == "satterthwaite":
         return satterthwaite(fit.optimum)
+    if name == "between-within":
+        return between_within(fit)
     if fit.method != "REML":
         raise DesignError(
             "Kenward-Roger's adjustment is made for REML: fit with method='REML', "

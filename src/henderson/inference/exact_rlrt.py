@@ -39,7 +39,7 @@ class ExactRlrt:
     p_value : share of the draws, and the statistic with them, that are at least as large;
         std_error its Monte Carlo error.
     p_boundary : the even mixture of chi2_0 and chi2_1, for comparison; p_naive : chi2_1.
-    draws : how many.
+    nsim : draws.
     """
 
     term: str
@@ -48,7 +48,7 @@ class ExactRlrt:
     std_error: float
     p_boundary: float
     p_naive: float
-    draws: int
+    nsim: int
 
     def __str__(self) -> str:
         from henderson.inference.printing import rlrt_text
@@ -57,7 +57,7 @@ class ExactRlrt:
 
 
 def exact_rlrt(
-    fit: Fit, draws: int = 10_000, seed: int | np.random.Generator | None = None
+    fit: Fit, nsim: int = 10_000, seed: int | np.random.Generator | None = None
 ) -> ExactRlrt:
     """Test the only variance component of a fit; see `Fit.exact_rlrt`.
 
@@ -69,16 +69,16 @@ def exact_rlrt(
     term = fit.design.random[0].slots[0].term.text
     null = fit_design(replace(fit.design, random=()), "REML")
     statistic = max(null.criterion - fit.criterion, 0.0)
-    drawn = null_distribution(eigenvalues(fit), fit.df_resid, draws, np.random.default_rng(seed))
-    p = float(((drawn >= statistic).sum() + 1) / (draws + 1))
+    drawn = null_distribution(eigenvalues(fit), fit.df_resid, nsim, np.random.default_rng(seed))
+    p = float(((drawn >= statistic).sum() + 1) / (nsim + 1))
     return ExactRlrt(
         term=term,
         statistic=statistic,
         p_value=p,
-        std_error=float(np.sqrt(p * (1.0 - p) / draws)),
+        std_error=float(np.sqrt(p * (1.0 - p) / nsim)),
         p_boundary=even_mixture_tail(statistic, 0),
         p_naive=chi2_tail(statistic, 1),
-        draws=draws,
+        nsim=nsim,
     )
 
 

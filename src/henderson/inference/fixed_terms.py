@@ -18,6 +18,7 @@ from scipy.linalg import solve_triangular
 
 from henderson.design.columns import Columns
 from henderson.design.context import functions
+from henderson.design.evaluate import readable, restored
 from henderson.design.rank import independent_columns
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class FixedTerms:
     @property
     def tested(self) -> tuple[FixedTerm, ...]:
         """The terms without the intercept."""
-        return tuple(t for t in self.terms if t.name != INTERCEPT)
+        return tuple(t for t in self.terms if t.factors or t.covariates)
 
     def containing(self, term: FixedTerm) -> np.ndarray:
         """Positions in the treatment coding of the terms that contain `term`."""
@@ -121,7 +122,7 @@ def _term(
     names = [f.expr for f in term.factors if f.expr in variables]
     factors = frozenset(n for n in names if variables[n].is_factor)
     return FixedTerm(
-        name=str(term),
+        name=restored(str(term)),
         factors=factors,
         covariates=frozenset(names) - factors,
         overfull=overfull,
@@ -136,7 +137,7 @@ def _variables(spec: Spec, columns: Columns) -> tuple[Any, dict[str, Variable]]:
     from formulaic.materializers import PandasMaterializer
     from formulaic.parser.types import Term
 
-    formula = spec.state.formula if spec.state is not None else Formula(spec.text)
+    formula = spec.state.formula if spec.state is not None else Formula(readable(spec.text))
     each = dict.fromkeys(f for term in formula for f in term.factors if f.expr != INTERCEPT)
     singles = [Term([factor]) for factor in each]
     if not singles:
@@ -149,8 +150,8 @@ def _variables(spec: Spec, columns: Columns) -> tuple[Any, dict[str, Variable]]:
         )
     state, values = matrix.model_spec, np.asarray(matrix, dtype=float)
     return formula, {
-        str(term): _variable(str(term), values[:, state.term_indices[term]], state)
-        for term in singles
+        factor.expr: _variable(factor.expr, values[:, state.term_indices[term]], state)
+        for factor, term in zip(each, singles, strict=True)
     }
 
 

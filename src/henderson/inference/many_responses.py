@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from henderson.errors import DataError, DesignError, FormulaError
+from henderson.inference.ddf import method_name
 from henderson.inference.refits import Components, Shared, components, shared_design
 from henderson.simulation import blank_design
 
@@ -117,15 +118,14 @@ def lmm_many(
     >>> many.p_adjusted.shape
     (1000, 2)
     """
-    if ddf not in DDF:
-        raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
+    found = method_name(ddf, DDF)
     if method not in ("REML", "ML"):
         raise DesignError(f"Unknown method '{method}': choose 'REML' or 'ML'.")
     design = blank_design(formula, data, weights=weights, offset=offset, matrices=matrices)
     if not design.random:
         raise FormulaError(f"'{formula}' has no random term such as (1 | group): add one.")
     y, labels = _responses(Y, design)
-    return _results(shared_design(design, method == "REML"), y, labels, ddf, threads)
+    return _results(shared_design(design, method == "REML"), y, labels, found, threads)
 
 
 def _responses(given: Any, design: Design) -> tuple[np.ndarray, pd.Index]:

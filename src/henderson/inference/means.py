@@ -16,7 +16,7 @@ import pandas as pd
 from henderson.design.columns import label
 from henderson.errors import DesignError
 from henderson.formula.names import names
-from henderson.inference.ddf import ddf_method
+from henderson.inference.ddf import ddf_method, used_method
 from henderson.inference.grid import Grid, reference_grid, response_scale
 from henderson.inference.wald import check_level, t_quantile
 
@@ -191,7 +191,7 @@ def _result(
     level: float,
     notes: list[str],
 ) -> Means:
-    constant = np.full(len(matrix), offset)
+    ddf, constant = used_method(fit, ddf), np.full(len(matrix), offset)
     numbers = linear_functions(fit, matrix, ddf)
     numbers["estimate"] += constant
     reach = [t_quantile(0.5 + level / 2.0, v) for v in numbers["df"]] * numbers["std_error"]

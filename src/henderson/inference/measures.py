@@ -2,7 +2,8 @@
 
 R2 of Nakagawa & Schielzeth (2013, Methods Ecol. Evol. 4), with random slopes by the mean over rows
 of z'Sigma z (Johnson 2014, Methods Ecol. Evol. 5; Nakagawa, Johnson & Schielzeth 2017, J. R. Soc.
-Interface 14).
+Interface 14). The residual variance is averaged over the rows too, so that shares do not depend on
+the unit of prior weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from henderson.errors import DesignError
 from henderson.inference.lrt import by_ml
 from henderson.inference.nesting import check_same_data, same_fixed_part
 from henderson.inference.residual_nesting import model_text
+from henderson.residuals import residual_covariance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,7 @@ class Variances:
     """Where the variance of the response comes from, averaged over the rows.
 
     fixed : variance of X beta. random : mean of z'Sigma z by grouping factor.
-    residual : sigma^2, that of a row of weight one, times the mean of a variance function if
-        the model has one.
+    residual : mean of sigma^2 / w, times the variance function if the model has one.
     """
 
     fixed: float
@@ -118,17 +119,8 @@ def variances(fit: Fit) -> Variances:
     x = fit.design.X
     # Divided by n - 1, as R's var has it; centred first, so that a constant varies by nothing.
     fixed = float(np.sum(((x - x.mean(axis=0)) @ fit.optimum.beta) ** 2) / (fit.nobs - 1))
-    return Variances(fixed, random, fit.scale * _residual_share(fit))
-
-
-def _residual_share(fit: Fit) -> float:
-    """The mean over rows of the residual variance relative to sigma^2, weights apart."""
-    layout = fit.optimum.layout
-    if layout.residual is None:
-        return 1.0
-    each_row = np.arange(fit.nobs)[:, None]
-    phi = layout.residual_part(fit.optimum.at.phi)
-    return float(layout.residual.bind(each_row).value(phi).mean())
+    residual = float(np.mean(residual_covariance(fit).sd ** 2))
+    return Variances(fixed, random, residual)
 
 
 def r2(fit: Fit) -> R2:

@@ -11,6 +11,7 @@ from scipy import special
 
 from henderson.errors import DesignError, FitError, did_you_mean
 from henderson.inference.bootstrap import run_blocks
+from henderson.inference.ddf import method_name
 from henderson.inference.many_responses import t_tail
 from henderson.inference.refits import Again, Shared, shared_design
 from henderson.simulation import (
@@ -103,7 +104,8 @@ def power(
     import pandas as pd
 
     check_count(nsim)
-    _check(ddf, alpha, level)
+    how = method_name(ddf, DDF)
+    _check(alpha, level)
     setting = {"data": data, "params": params, "sigma": sigma, "sd": sd, "cov": cov}
     design, process, beta, reml = _model(model, setting, method)
     k = _position(term, design.names)
@@ -112,10 +114,10 @@ def power(
     rows = []
     for value in effects:
         own = replace(process, mean=process.mean + (value - beta[k]) * design.X[:, k])
-        p = _p_values(_task(design, shared, own, k, ddf, workers), nsim, design.n, seed, workers)
+        p = _p_values(_task(design, shared, own, k, how, workers), nsim, design.n, seed, workers)
         rows.append((float(value), *_summary(p, alpha, level)))
     columns = ["effect", "power", "lower", "upper", "nsim", "failed"]
-    return Power(pd.DataFrame(rows, columns=columns), term, ddf, alpha, level)
+    return Power(pd.DataFrame(rows, columns=columns), term, how, alpha, level)
 
 
 def _position(term: str, names: Sequence[str]) -> int:
@@ -124,9 +126,7 @@ def _position(term: str, names: Sequence[str]) -> int:
     return list(names).index(term)
 
 
-def _check(ddf: str, alpha: float, level: float) -> None:
-    if ddf not in DDF:
-        raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
+def _check(alpha: float, level: float) -> None:
     for name, value in (("alpha", alpha), ("level", level)):
         if not 0.0 < value < 1.0:
             raise DesignError(f"{name} lies between 0 and 1, not {value}.")

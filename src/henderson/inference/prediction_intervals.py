@@ -6,20 +6,22 @@ Biometrics 31) equations give, relative to sigma^2 and with D = Cov(b),
     Var(x'(beta^ - beta) + u'(b^ - b)) = m'C m + u'Du - u'D Z'V^-1Z D u,   m = x - X'V^-1Z D u,
 
 C = (X'V^-1X)^-1. Effects not taken into account (left out, or of levels the fit has not seen) are
-those of a new level to a *prediction* interval: they add u'Du, and the residual its 1/w; where
-residuals are correlated, that of the new row is taken as independent of the others. Degrees of
-freedom are Satterthwaite's for this variance, as for a contrast of the fixed effects alone.
+those of a new level to a *prediction* interval: they add u'Du, and the residual 1/w, or what a
+variance function gives the new row (where it is one of the fitted values, at what is predicted).
+Where residuals are correlated, that of the new row is taken as independent of the others. Degrees
+of freedom are Satterthwaite's for this variance, as for a contrast of the fixed effects alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse, special
 
 from henderson.data.tables import to_frame
+from henderson.design.new_variance import new_covariates
 from henderson.engine.criterion import Factorisation
 from henderson.engine.iterative import with_factor
 from henderson.engine.optimise import Evaluated
@@ -27,6 +29,7 @@ from henderson.engine.satterthwaite import satterthwaite
 from henderson.engine.structured import StructuredFactorisation
 from henderson.errors import DesignError, FitError
 from henderson.inference.correlated_intervals import Levels, correlated_variances, levels_of
+from henderson.inference.ddf import method_name
 from henderson.inference.wald import check_level
 from henderson.prediction import chosen_columns, predict
 
@@ -48,7 +51,8 @@ class Rows:
     """Rows to predict, in standard coordinates.
 
     x : (r, p). codes, known, prior : per factor (r,) levels, and z (r, K) split into the effects
-        that are conditioned on and those that are not. residual : (r,) what the residual adds.
+        that are conditioned on and those that are not.
+    residual : (r,) what the residual adds, times the variance functions at `covariates` (r, d).
     levels : per factor with a known covariance of levels, these.
     """
 
@@ -58,6 +62,15 @@ class Rows:
     prior: tuple[np.ndarray, ...]
     residual: np.ndarray
     levels: tuple[Levels | None, ...]
+    covariates: tuple[np.ndarray, ...] = ()
+
+    def at(self, optimum: Optimum, phi: np.ndarray) -> Rows:
+        """The rows with the residual variances that the variance functions give them at phi."""
+        layout = optimum.layout
+        if layout.residual is None or not self.covariates:
+            return self
+        own = layout.residual.relative_variances(layout.residual_part(phi), self.covariates)
+        return replace(self, residual=self.residual * own, covariates=())
 
     def slice(self, part: slice) -> Rows:
         return Rows(
@@ -84,24 +97,20 @@ def predict_interval(
     Raises
     ------
     DesignError : unknown interval, level or method.
-    FitError : structured residuals with a variance function (prediction), or with the effects of
-        several factors.
+    FitError : structured residuals with the effects of several factors.
     """
     import pandas as pd
 
     check_level(level)
     if interval not in INTERVALS:
         raise DesignError(f"interval is 'confidence' or 'prediction', not {interval!r}.")
-    if ddf not in DDF:
-        raise DesignError(f"Unknown method '{ddf}' for degrees of freedom: {', '.join(DDF)}.")
-    if interval == "prediction":
-        _check_residual(fit)
+    ddf = method_name(ddf, DDF)
     predicted = predict(fit, newdata, random, new_levels)
-    rows = _rows(fit, newdata, random, interval == "prediction")
+    values = predicted.to_numpy()
+    rows = _rows(fit, newdata, random, values if interval == "prediction" else None)
     variance, df = _variance_and_df(fit, rows, ddf)
     sd = np.sqrt(np.maximum(variance, 0.0))
     reach = _quantiles(0.5 + level / 2.0, df) * sd
-    values = predicted.to_numpy()
     columns = {
         "predicted": values,
         "std_error": sd,
@@ -111,15 +120,6 @@ def predict_interval(
     return pd.DataFrame(columns, index=predicted.index)
 
 
-def _check_residual(fit: Fit) -> None:
-    residual = fit.optimum.layout.residual
-    if residual is not None and residual.variances:
-        raise FitError(
-            "The residual variance of new rows depends on a variance function, which prediction "
-            "intervals do not evaluate here: ask for interval='confidence'."
-        )
-
-
 def _quantiles(probability: float, df: np.ndarray) -> np.ndarray:
     """t quantiles; normal where df are infinite (or so many that it is the same)."""
     many = df > 1e10
@@ -127,15 +127,18 @@ def _quantiles(probability: float, df: np.ndarray) -> np.ndarray:
     return np.where(many, special.ndtri(probability), finite)
 
 
-def _rows(fit: Fit, newdata: Any, random: str, for_new_rows: bool) -> Rows:
+def _rows(fit: Fit, newdata: Any, random: str, predicted: np.ndarray | None) -> Rows:
+    """predicted : (r,) for new responses, whose residual and other effects vary too."""
+    for_new_rows = predicted is not None
     chosen = chosen_columns(fit, random)
     design, problem = fit.design, fit.optimum.problem
     if newdata is None:
         x, groups = design.X, tuple((f.codes, f.z) for f in design.random)
         weights = np.ones(design.n) if design.weights is None else design.weights
     else:
-        needed = for_new_rows or any(mask.any() for mask in chosen)
-        new = design.new(_with_groups(fit, newdata, chosen), random=needed)
+        # What is left out varies in a new response, so that its columns, not its level, are needed.
+        table = _with_groups(fit, newdata, chosen) if for_new_rows else newdata
+        new = design.new(table, random=True if for_new_rows else chosen)
         x, groups, weights = new.X, new.random, np.ones(len(new.X))
     scale = problem.y_scale
     codes, known, prior = [], [], []
@@ -147,19 +150,25 @@ def _rows(fit: Fit, newdata: Any, random: str, for_new_rows: bool) -> Rows:
         prior.append((z - seen) @ back if for_new_rows else np.zeros_like(z))
     residual = scale**2 / weights if for_new_rows else np.zeros(len(x))
     parts = tuple(codes), tuple(known), tuple(prior)
-    return Rows(problem.contrast(x), *parts, residual, levels_of(fit))
+    covariates = () if predicted is None else _covariates(fit, newdata, predicted)
+    return Rows(problem.contrast(x), *parts, residual, levels_of(fit), covariates)
+
+
+def _covariates(fit: Fit, newdata: Any, predicted: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Values (r, 1) for every variance function; fitted values are those predicted."""
+    design = fit.design.residual
+    if design is None or not design.covariates:
+        return ()
+    return new_covariates(design, fit.design.frame.data if newdata is None else newdata, predicted)
 
 
 def _with_groups(fit: Fit, newdata: Any, chosen: list[np.ndarray]) -> pd.DataFrame:
     """The table, with empty columns for groups that it lacks and that do not take part."""
     table = to_frame(newdata)
-    idle = {
-        name: None
-        for factor, mask in zip(fit.design.random, chosen, strict=True)
-        for name, _ in factor.parts
-        if not mask.any() and name not in table.columns
-    }
-    return table.assign(**idle) if idle else table
+    groups = [{name for name, _ in factor.parts} for factor in fit.design.random]
+    used = set().union(*(g for g, mask in zip(groups, chosen, strict=True) if mask.any()))
+    idle = set().union(*groups) - used - set(table.columns)
+    return table.assign(**dict.fromkeys(idle)) if idle else table
 
 
 def _variance_and_df(fit: Fit, rows: Rows, ddf: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +198,7 @@ def _slope(optimum: Optimum, direction: np.ndarray, rows: Rows) -> np.ndarray:
 
 def _relative(optimum: Optimum, phi: np.ndarray, rows: Rows) -> np.ndarray:
     """Variances over sigma^2 (r,) at covariance parameters phi."""
+    rows = rows.at(optimum, phi)
     if any(own is not None for own in rows.levels):
         return correlated_variances(optimum, phi, rows)
     f = _factorisation(optimum, phi)

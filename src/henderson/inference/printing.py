@@ -82,8 +82,10 @@ def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Gr
 
 def label(value: object) -> str:
     """A level or a name in a table: numbers short, truth values and text as they are."""
-    is_number = isinstance(value, float | np.floating) and not isinstance(value, bool)
-    return number(float(value)) if is_number else str(value)  # type: ignore[arg-type]
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    x = float(value)
+    return f"{x:.0f}" if x.is_integer() and abs(x) < 1e7 else number(x)
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
@@ -159,7 +161,7 @@ def rlrt_text(result: ExactRlrt) -> str:
     lines = [
         f"Exact restricted likelihood-ratio test of {result.term}",
         f"LRT = {number(result.statistic)}, p = {number(result.p_value)} (Monte Carlo error "
-        f"{number(result.std_error, 2)} from {result.draws} draws of the null distribution)",
+        f"{number(result.std_error, 2)} from {result.nsim} draws of the null distribution)",
         f"Large-sample p: {number(result.p_boundary)} (half chi2_0, half chi2_1), "
         f"{number(result.p_naive)} (chi2_1)",
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from henderson.design.evaluate import restored
 from henderson.errors import DesignError
 from henderson.inference.lrt import LikelihoodRatio, likelihood_ratio
 from henderson.model import fit_design
@@ -136,9 +137,9 @@ def lhs_parts(slot: TermSlot) -> list[Part]:
         return _plain_parts(names, slot.spec.plain.columns)
     return [
         Part(
-            str(item.term),
+            restored(str(item.term)),
             frozenset(f.expr for f in item.term.factors if f.expr != "1"),
-            np.array([names.index(c) for c in item.columns], dtype=np.intp),
+            np.array([names.index(restored(c)) for c in item.columns], dtype=np.intp),
         )
         for item in slot.spec.state.structure
         if item.columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,21 @@ import pandas as pd
 from scipy import special
 
 from henderson.errors import DesignError
-from henderson.inference.ddf import DdfMethod, ddf_method
+from henderson.inference.ddf import DdfMethod, ddf_method, used_method
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
 
 
+_NUMBER = re.compile(r"[\d.]+(?:e[+-]?\d+)?", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Contrast:
-    """Estimate, standard error and test of one linear combination of the fixed effects."""
+    """Estimate, standard error and test of one linear combination of the fixed effects.
+
+    label : the hypothesis as an equation, "a - b = 0".
+    """
 
     label: str
     estimate: float
@@ -118,6 +125,7 @@ def check_level(level: float) -> None:
 def wald_test(fit: Fit, hypothesis: Any, ddf: str, level: float = 0.95) -> TestResult:
     """Test L beta = q; see `Fit.test`."""
     check_level(level)
+    ddf = used_method(fit, ddf)
     matrix, value, labels = parse_hypothesis(hypothesis, fit.design.names)
     method = ddf_method(fit, ddf)
     contrasts = tuple(
@@ -167,7 +175,7 @@ def parse_hypothesis(
     if isinstance(hypothesis, str):
         return _from_texts([hypothesis], names)
     if isinstance(hypothesis, dict):
-        texts = [f"{k} = {v}" for k, v in hypothesis.items()]
+        texts = [f"`{k}` = {v}" if k in names else f"{k} = {v}" for k, v in hypothesis.items()]
         return _from_texts(texts, names)
     if isinstance(hypothesis, (list, tuple)) and all(isinstance(h, str) for h in hypothesis):
         return _from_texts(list(hypothesis), names)
@@ -175,50 +183,65 @@ def parse_hypothesis(
     if matrix.shape[1] != len(names):
         raise DesignError(
             f"The hypothesis has {matrix.shape[1]} columns; the model has {len(names)} fixed "
-            f"effects: {', '.join(names)}."
+            f"effects: {', '.join(names) or 'none'}."
         )
-    labels = [_row_label(row, names) for row in matrix]
-    return matrix, np.zeros(len(matrix)), labels
+    value = np.zeros(len(matrix))
+    return matrix, value, _labels(matrix, value, names)
 
 
-def _row_label(row: np.ndarray, names: Sequence[str]) -> str:
-    parts = [f"{c:+g}*{n}" for c, n in zip(row, names, strict=True) if c]
-    return " ".join(parts) or "0"
+def _labels(matrix: np.ndarray, value: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Every row as an equation: "a - 2*b = 0"."""
+    return [_equation(row, q, names) for row, q in zip(matrix, value, strict=True)]
+
+
+def _equation(row: np.ndarray, value: float, names: Sequence[str]) -> str:
+    terms = [(c, n) for c, n in zip(row, names, strict=True) if c]
+    first = next((i for i, (c, _) in enumerate(terms) if c > 0), 0)  # "b - a" rather than "-a + b"
+    terms = [*terms[first : first + 1], *terms[:first], *terms[first + 1 :]]
+    pieces = [
+        f"{'-' if c < 0 else '+'} {'' if abs(c) == 1 else f'{abs(c):.4g}*'}{n}" for c, n in terms
+    ]
+    left = " ".join(pieces) or "0"
+    left = "-" + left[2:] if left.startswith("- ") else left.removeprefix("+ ")
+    return f"{left} = {value:.6g}"
 
 
 def _from_texts(texts: list[str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    rows, values = zip(*(_rows(text, names) for text in texts), strict=True)
+    matrix, q = np.vstack(rows).astype(float), np.concatenate(values).astype(float)
+    return matrix, q, _labels(matrix, q, names)
+
+
+def _rows(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """L (r, p) and q (r,) of one text, such as "a - b = 0, c = 1" or a name."""
     from formulaic.utils.constraints import LinearConstraints
 
-    matrices, values, labels = [], [], []
-    for text in texts:
-        if text.strip() in names:
-            row = np.array([[float(n == text.strip()) for n in names]])
-            value = np.zeros(1)
-        else:
-            try:
-                quoted = _quote_names(text, names)
-                constraint = LinearConstraints.from_spec(quoted, variable_names=list(names))
-            except Exception as error:
-                raise DesignError(
-                    f"Cannot read the hypothesis '{text}': {error}. "
-                    f"The fixed effects are {', '.join(names)}."
-                ) from error
-            row = np.atleast_2d(constraint.constraint_matrix)
-            value = np.atleast_1d(constraint.constraint_values)
-        matrices.append(row)
-        values.append(value)
-        labels += (
-            [text.strip()] if len(row) == 1 else [f"{text.strip()} [{i}]" for i in range(len(row))]
-        )
-    return np.vstack(matrices).astype(float), np.concatenate(values).astype(float), labels
+    if text.strip() in names:
+        return np.array([[float(n == text.strip()) for n in names]]), np.zeros(1)
+    plain, variables = _with_plain_names(text, names)
+    try:
+        found = LinearConstraints.from_spec(plain, variable_names=variables)
+    except Exception as error:
+        raise DesignError(
+            f"Cannot read the hypothesis '{text}': {_first_line(error)} "
+            f"The fixed effects are {', '.join(names) or 'none'}."
+        ) from error
+    return np.atleast_2d(found.constraint_matrix), np.atleast_1d(found.constraint_values)
 
 
-def _quote_names(text: str, names: Sequence[str]) -> str:
-    """Backtick the names that a formula could not hold, longest first, outside backticks."""
+def _first_line(error: Exception) -> str:
+    """formulaic's message without the place that it marks with terminal colours."""
+    return str(error).partition("\n")[0].rstrip(".") + "."
+
+
+def _with_plain_names(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
+    """The text and the names with identifiers for names that an equation could not hold.
+
+    A number is a number: a column of that name needs backticks.
+    """
+    plain = {name: name if name.isidentifier() else f"_{i}_" for i, name in enumerate(names)}
     for name in sorted(names, key=len, reverse=True):
-        if name.isidentifier():
-            continue
-        pieces = text.split("`")
-        pieces[::2] = [piece.replace(name, f"`{name}`") for piece in pieces[::2]]
-        text = "`".join(pieces)
-    return text
+        text = text.replace(f"`{name}`", plain[name])
+        if not _NUMBER.fullmatch(name) and not name.isidentifier():
+            text = text.replace(name, plain[name])
+    return text, [plain[name] for name in names]

@@ -50,11 +50,13 @@ def _approach(a: Approach) -> dict[str, Any]:
 
 def fit_dict(fit: Fit, ddf: Any) -> dict[str, Any]:
     """One fit: the whole in one row, fixed effects, variances, notes."""
+    from henderson.inference.ddf import used_method
+
     found: dict[str, Any] = plain(
         {
             "formula": fit.formula,
             "method": fit.method,
-            "ddf": ddf,
+            "ddf": used_method(fit, ddf),
             "converged": fit.converged,
             "singular": fit.is_singular,
             "glance": fit.glance().to_dict("records")[0],

@@ -121,21 +121,12 @@ def _check_names(names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(name, str) or not name:
             raise DataError(f"Outcome, predictor and group are names of columns, not {name!r}.")
-        if "`" in name or name != name.strip() or _is_literal(name):
+        if "`" in name or name != name.strip():
             raise DataError(f"A formula cannot hold the column name {name!r}: rename the column.")
     if len(set(names)) < 3:
         raise DataError(
             f"Outcome, predictor and group are three different columns, not {', '.join(names)}."
         )
-
-
-def _is_literal(name: str) -> bool:
-    """A name such as "1", which a formula takes for the number even in backticks."""
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _outcome(column: pd.Series) -> pd.Series:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from henderson.formula.names import r_name
 from henderson.seven.result import Key
-from henderson.seven.setting import Setting, quote
+from henderson.seven.setting import Setting
 
 
 def question(key: Key, s: Setting) -> str:
@@ -47,7 +48,7 @@ def equation(key: Key, s: Setting) -> str:
 
 def r_formula(key: Key, s: Setting) -> str:
     """The call in R, lme4 for the mixed models."""
-    y, x, g = quote(s.outcome), quote(s.predictor), quote(s.group)
+    y, x, g = r_name(s.outcome), r_name(s.predictor), r_name(s.group)
     calls: dict[Key, Callable[[], str]] = {
         "lm_global": lambda: f"lm({y} ~ {x})",
         "ancova_inter": lambda: f"lm({y} ~ {x} + {g})",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from henderson.tables.layout import WIDTH, Grid, clean, wrap
+from henderson.tables.layout import WIDTH, Grid, clean, columns_of, wrap
 from henderson.tables.numerals import column, number, p_value
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ PARAMETERS = 12
 DDF_WORDS = {
     "satterthwaite": "Satterthwaite's",
     "kenward-roger": "Kenward and Roger's",
+    "between-within": "between-within",
     "residual": "n - p",
     "normal": "infinite (normal distribution)",
 }
@@ -115,11 +116,10 @@ def _correlations(
 
 def test_text(result: TestResult) -> str:
     """A table in statsmodels' layout, "Test for Constraints", with df, and the joint test below."""
-    grid = _test_grid(result)
     ruler = "=" * WIDTH
-    lines = grid.lines()
+    first, *lines = _test_lines(_test_grid(result))
     heading = "Test for Constraints".center(WIDTH).rstrip()
-    parts = [heading, ruler, lines[0], "-" * WIDTH, *lines[1:], ruler]
+    parts = [heading, ruler, first, "-" * WIDTH, *lines, ruler]
     parts.append(f"Degrees of freedom: {DDF_WORDS.get(result.ddf, clean(result.ddf))}.")
     if len(result.contrasts) > 1:
         parts.append(wrap(joint_test(result), rest="  "))
@@ -135,6 +135,18 @@ def joint_test(result: TestResult) -> str:
     else:
         statistic = f"F({result.num_df}, {number(result.den_df)}) = {number(result.F)}"
     return f"Joint test: {statistic}, p {relation} {p}"
+
+
+def _test_lines(grid: Grid) -> list[str]:
+    """Hypotheses in full: beside the numbers, or on lines of their own where those have no room."""
+    labels = [clean(row[0]) for row in grid.rows]
+    numbers = Grid(grid.header[1:], tuple(row[1:] for row in grid.rows), labels=0)
+    room = WIDTH - max(map(columns_of, numbers.lines()))
+    if max(map(columns_of, labels)) < room:
+        return grid.lines()
+    first, *rows = numbers.lines(" " * min(4, room))
+    pairs = zip(labels, rows, strict=True)
+    return [first, *(line for label, row in pairs for line in (wrap(label, rest="  "), row))]
 
 
 def _test_grid(result: TestResult) -> Grid:

@@ -117,12 +117,13 @@ def model_column(fit: Fit, name: str, ddf: Ddf, level: float) -> ModelColumn:
     ------
     DesignError : unknown `ddf`, or one that this fit cannot have; `level` not between 0 and 1.
     """
-    exact = not fit.optimum.layout.directions and ddf != "normal"
+    from henderson.inference.ddf import used_method
+
     return ModelColumn(
         name=name,
         response=fit.design.formula.response,
         method=fit.method,
-        ddf="residual" if exact else ddf,
+        ddf=used_method(fit, ddf),
         fixed=fixed_effects(fit, ddf, level),
         random=random_parameters(fit),
         residual=residual_parameters(fit),

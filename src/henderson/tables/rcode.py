@@ -11,6 +11,8 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from henderson.formula.names import r_name, tokens
+
 if TYPE_CHECKING:
     from henderson.fit import Fit
     from henderson.formula import Formula, RandomTerm
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
 # Names that Python's formulas prefix and R's do not.
 _PREFIX = re.compile(r"\bnp\.")
-# formulaic's functions -> R's.
+# formulaic's functions of one column -> R's.
 _FUNCTIONS = (
-    (re.compile(r"\bC\(([\w.]+)\)"), r"factor(\1)"),
-    (re.compile(r"\bcenter\(([\w.]+)\)"), r"scale(\1, scale = FALSE)"),
+    (re.compile(r"\bC\(([\w.]+|`[^`]+`)\)"), r"factor(\1)"),
+    (re.compile(r"\bcenter\(([\w.]+|`[^`]+`)\)"), r"scale(\1, scale = FALSE)"),
 )
-_BACKTICKED = re.compile(r"`([^\W\d][\w.]*)`")
+_QUOTED = re.compile(r"""\bQ\((['"])([^`]+?)\1\)""")
 # lme4 knows these structures alone.
 LME4 = frozenset({"us", "diag"})
 # Ours -> glmmTMB's, whose cs and toep have a variance for every column.
@@ -68,9 +70,21 @@ def r_formula(formula: Formula) -> str:
 
 
 def _in_r(text: str) -> str:
-    text = _PREFIX.sub("", _BACKTICKED.sub(r"\1", text)).replace("**", "^")
+    text = _PREFIX.sub("", _QUOTED.sub(r"`\2`", text)).replace("**", "^")
+    text = _with_names(text)
     for pattern, replacement in _FUNCTIONS:
         text = pattern.sub(replacement, text)
+    return text
+
+
+def _with_names(text: str) -> str:
+    """The text with backticks around the columns that need them in R, and around no others."""
+    items = tokens(text)
+    for token, after in reversed([*zip(items, [*items[1:], None], strict=True)]):
+        called = token.kind == "name" and after is not None and after.text in ("(", "=")
+        if token.kind in ("name", "quoted") and not called:
+            stop = token.position + len(token.text)
+            text = text[: token.position] + r_name(token.text.strip("`")) + text[stop:]
     return text
 
 
@@ -93,13 +107,13 @@ def _relmat(fit: Fit, arguments: list[str]) -> str:
     clash = any(dict(t.options).get("matrix") != matrices[t.group_name] for t in terms)
     if clash or any(t.structure not in (*LME4, KNOWN) or ":" in t.group_name for t in terms):
         return NO_MATRICES
-    given = ", ".join(f"{group} = {name}" for group, name in matrices.items() if name)
+    given = ", ".join(f"{r_name(g)} = {r_name(name)}" for g, name in matrices.items() if name)
     reml = "TRUE" if fit.method == "REML" else "FALSE"
     return f"relmatLmer({', '.join(arguments)}, REML = {reml}, relmat = list({given}))"
 
 
 def _group(term: RandomTerm) -> str:
-    return ":".join(term.group)
+    return ":".join(map(r_name, term.group))
 
 
 def _given(fit: Fit, what: str) -> bool:
@@ -143,7 +157,7 @@ def _nlme_random(terms: tuple[RandomTerm, ...]) -> str | None:
     if not nested:
         return ""
     if len(nested) == 1 and nested[0].structure == "us":
-        return f"~ {_in_r(nested[0].lhs)} | {'/'.join(nested[0].group)}"
+        return f"~ {_in_r(nested[0].lhs)} | {_nested(nested[0].group)}"
     seen: set[str] = set()
     parts = []
     for term in nested:
@@ -152,15 +166,19 @@ def _nlme_random(terms: tuple[RandomTerm, ...]) -> str | None:
         if len(own) != 1:
             return None
         word = {"us": "pdSymm", "diag": "pdDiag", "cs": "pdCompSymm"}[term.structure]
-        parts.append(f"{own[0]} = {word}(~ {_in_r(term.lhs)})")
+        parts.append(f"{r_name(own[0])} = {word}(~ {_in_r(term.lhs)})")
     return f"list({', '.join(parts)})"
+
+
+def _nested(group: tuple[str, ...]) -> str:
+    return "/".join(map(r_name, group))
 
 
 def _nlme_correlation(term: CorrelationTerm, lags: int) -> str:
     position = _in_r(" + ".join(term.position) or "1")
     if term.name == "us" and term.position:
         position = f"as.integer(factor({position}))"
-    form = f"form = ~ {position}" + (f" | {'/'.join(term.group)}" if term.group else "")
+    form = f"form = ~ {position}" + (f" | {_nested(term.group)}" if term.group else "")
     if term.name == "toep":
         return f"corARMA({form}, p = {lags}, q = 0)"
     nugget = ", nugget = TRUE" if term.nugget else ""
@@ -173,10 +191,10 @@ def _nlme_variance(term: VarianceTerm) -> str:
     if term.of_fitted:
         return f"{VARIANCES[term.name]}()"
     if term.name == "ident":
-        return f"varIdent(form = ~ 1 | {' * '.join(term.factors)})"
+        return f"varIdent(form = ~ 1 | {' * '.join(map(r_name, term.factors))})"
     return f"{VARIANCES[term.name]}(form = ~ {_covariate(_in_r(term.covariate))})"
 
 
 def _covariate(text: str) -> str:
     """An expression that R's formulas would read as several terms, protected."""
-    return text if re.fullmatch(r"[\w.]+(\([^()]*\))?", text) else f"I({text})"
+    return text if re.fullmatch(r"`[^`]+`|[\w.]+(\([^()]*\))?", text) else f"I({text})"

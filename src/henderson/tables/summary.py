@@ -21,6 +21,7 @@ QUANTILES = {"Min": 0.0, "1Q": 0.25, "Median": 0.5, "3Q": 0.75, "Max": 1.0}
 TESTS = {
     "satterthwaite": "t-tests use Satterthwaite's df",
     "kenward-roger": "t-tests use Kenward-Roger's df",
+    "between-within": "t-tests use between-within df",
     "residual": "t-tests use n - p df",
     "normal": "z-tests use the normal distribution",
 }
@@ -97,9 +98,11 @@ def summary(fit: Fit, ddf: Ddf = "satterthwaite") -> Summary:
     ------
     DesignError : unknown `ddf`, or one that this fit cannot have.
     """
-    table = coefficients(fit, ddf)
+    from henderson.inference.ddf import used_method
+
+    used, table = used_method(fit, ddf), coefficients(fit, ddf)
     return Summary(
-        title=_title(fit, ddf),
+        title=_title(fit, used),
         formula=fit.formula,
         data=_data(fit),
         likelihood=_likelihood(fit),
@@ -110,7 +113,7 @@ def summary(fit: Fit, ddf: Ddf = "satterthwaite") -> Summary:
         correlation=_correlation(fit, ddf),
         overall=None if fit.design.random else _overall(fit),
         notes=fit.notes,
-        ddf=ddf,
+        ddf=used,
         nobs=fit.nobs,
         converged=fit.converged,
         structure=tuple(part for part in fit.structured if part.is_residual),
@@ -155,8 +158,7 @@ def _title(fit: Fit, ddf: str) -> str:
         by = "REML" if fit.method == "REML" else "maximum likelihood"
         return f"Linear model fit by generalised least squares ({by}); {TESTS[ddf]}"
     by = "least squares" if fit.method == "REML" else "maximum likelihood"
-    tests = TESTS["normal" if ddf == "normal" else "residual"]
-    return f"Linear model fit by {by}; {tests}"
+    return f"Linear model fit by {by}; {TESTS[ddf]}"
 
 
 def _data(fit: Fit) -> str:

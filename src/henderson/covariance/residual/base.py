@@ -79,6 +79,14 @@ class ResidualModel:
         pieces = zip(labels, self.parts, self.split(phi), strict=True)
         return {label: part.natural(piece) for label, part, piece in pieces}
 
+    def relative_variances(
+        self, phi: np.ndarray, covariates: Sequence[np.ndarray]
+    ) -> np.ndarray | float:
+        """exp(2 s) (r,) of any rows, from their values (r, d) for every variance function."""
+        pieces = self.split(phi)[len(self.parts) - len(self.variances) :]
+        each = zip(self.variances, pieces, covariates, strict=True)
+        return np.exp(2.0 * sum(v.derivatives(piece, x)[0] for v, piece, x in each))
+
     def bind(self, rows: np.ndarray) -> BoundResidual:
         """The covariance of stacked sets of rows (count, s)."""
         return BoundResidual(self, rows, Pairs.of(self, rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from henderson.design.evaluate import PlainTerms, Spec
+from henderson.design.evaluate import PlainTerms, Spec, readable, restored
 
 Terms = Mapping[str, tuple[str, ...]]
 
@@ -45,8 +45,9 @@ def _general(text: str, state: Any) -> dict[str, tuple[str, ...]]:
     written += [t for t in factors if t not in written]
     buckets = list(dict.fromkeys([frozenset[str](), *(numeric[t] for t in written)]))
     chosen = sorted(written, key=lambda t: (buckets.index(numeric[t]), len(factors[t])))
-    names = state.column_names
-    return {("Intercept" if t == "1" else t): tuple(names[i] for i in places[t]) for t in chosen}
+    names = [restored(name) for name in state.column_names]
+    called = {t: "Intercept" if t == "1" else restored(t) for t in chosen}
+    return {called[t]: tuple(names[i] for i in places[t]) for t in chosen}
 
 
 def _is_number(state: Any, factor: str) -> bool:
@@ -57,4 +58,4 @@ def _is_number(state: Any, factor: str) -> bool:
 def _as_written(text: str) -> list[str]:
     from formulaic import Formula
 
-    return [str(term) for term in Formula(text, _ordering="none")]
+    return [str(term) for term in Formula(readable(text), _ordering="none")]
