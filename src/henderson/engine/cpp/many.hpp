@@ -143,7 +143,7 @@ class Many {
             for (int i = 0; i < p; i++) out.beta[r * p + i] = NAN;
             for (int i = 0; i < k * k; i++) out.m[r * k * k + i] = NAN;
             for (int i = 0; i < count; i++) out.df[r * count + i] = NAN;
-            out.value[r] = out.s2[r] = NAN;
+            out.value[r] = out.s2[r] = out.y_scale[r] = NAN;
             out.converged[r] = false;
             out.evaluations[r] = 0;
             const Status taken = take(y, r, out.coef + r * p, out.y_scale[r]);
