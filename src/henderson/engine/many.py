@@ -15,8 +15,11 @@ import numpy as np
 
 from henderson.engine import kernels, one_factor
 from henderson.engine.optimise import RULES, Optimum, optimise
-from henderson.engine.problem import Grouping, Standard, standardise
+from henderson.engine.problem import Grouping, Standard, Term, standardise
 from henderson.errors import FitError
+
+# The standard deviations and correlations of these are those of Sigma.
+PLAIN = frozenset({"us", "diag", "known"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class ManyFits:
     sigma2 : (m,) residual variances; criterion : (m,), -2 log-likelihood or REML criterion.
     sigmas : one (m, K, K) per factor, relative to sigma2.
     df : (m, r) Satterthwaite's degrees of freedom of the contrasts asked for.
+    natural : (m, k) parameters of the terms whose structure has fewer than its Sigma has entries,
+        in the caller's order (`natural_values`).
     evaluations : (m,); converged : (m,).
     failures : what is wrong with a response, by its position.
     """
@@ -37,6 +42,7 @@ class ManyFits:
     criterion: np.ndarray
     sigmas: tuple[np.ndarray, ...]
     df: np.ndarray
+    natural: np.ndarray
     evaluations: np.ndarray
     converged: np.ndarray
     failures: dict[int, str]
@@ -122,10 +128,37 @@ def _compiled(
         criterion=criterion,
         sigmas=(root @ root.swapaxes(1, 2),),
         df=found.df,
+        natural=np.zeros((len(good), 0)),
         evaluations=found.evaluations,
         converged=found.converged,
         failures={int(i): kernels.FAILURES[int(found.status[i])] for i in failed},
     )
+
+
+def natural_names(term: Term, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the parameters of a term's structure; none where Sigma's entries say it all."""
+    structure = term.structure
+    if structure.name in PLAIN:
+        return ()
+    return tuple(structure.natural(structure.zero(), np.eye(structure.size), names))
+
+
+def natural_values(optimum: Optimum) -> np.ndarray:
+    """Parameters (k,) as `natural_names` names them, by factor and term in the caller's order.
+
+    A term without variance has no correlations or ranges: they are NaN.
+    """
+    layout, found = optimum.layout, {}
+    for (place, term), phi in zip(layout.terms, layout.split(optimum.at.phi), strict=True):
+        if term.structure.name in PLAIN:
+            continue
+        factor = optimum.cross.order[place]
+        sigma = optimum.sigmas[factor][term.columns, term.columns]
+        values = term.structure.natural(phi, optimum.sigma2 * sigma)
+        found[factor, term.columns.start] = [
+            v if name.startswith("sd") or sigma.any() else np.nan for name, v in values.items()
+        ]
+    return np.array([v for key in sorted(found) for v in found[key]])
 
 
 def _shared(x: np.ndarray, grouping: Grouping, weights: np.ndarray | None) -> Standard:
@@ -152,6 +185,9 @@ def _looped(
         criterion=np.full(m, np.nan),
         sigmas=tuple(np.full((m, g.size, g.size), np.nan) for g in groupings),
         df=np.full((m, len(contrasts)), np.nan),
+        natural=np.full(
+            (m, sum(len(natural_names(t)) for g in groupings for t in g.terms)), np.nan
+        ),
         evaluations=np.zeros(m, dtype=int),
         converged=np.zeros(m, dtype=bool),
         failures={},
@@ -177,6 +213,7 @@ def _record(out: ManyFits, i: int, optimum: Optimum, contrasts: np.ndarray) -> N
     out.criterion[i] = optimum.criterion
     for to, sigma in zip(out.sigmas, optimum.sigmas, strict=True):
         to[i] = sigma
+    out.natural[i] = natural_values(optimum)
     out.evaluations[i] = optimum.verdict.evaluations
     out.converged[i] = optimum.verdict.converged
     if len(contrasts):

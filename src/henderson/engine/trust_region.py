@@ -36,8 +36,11 @@ class Point(Protocol):
 
 P = TypeVar("P", bound=Point)
 RADIUS = 1.0
+LIMIT = 300  # steps
 # A promised decrease below which derivatives serve for the next point too.
 NEAR = 1e-5
+# Steps after which none may be bold: they lead to the right region soon, or never.
+BOLD_STEPS = 6
 # How much less than in the last step a promise may shrink in the next: with an approximate Hessian
 # some directions converge more slowly than others.
 CAUTION = 100.0
@@ -116,7 +119,7 @@ class Model:
 class Move:
     """A step: where it leads, its length in the tangent's metric, and the change it promises.
 
-    bold : it may be longer than the radius; after one that fails no other is taken.
+    bold : it may be longer than the radius; such are taken early, until one fails.
     """
 
     phi: np.ndarray
@@ -150,7 +153,7 @@ def minimise(
     start: P,
     *,
     tolerance: float,
-    limit: int = 100,
+    limit: int = LIMIT,
     choose: Choose[P] | None = None,
 ) -> Descent[P]:
     """Descend from an evaluated point until a full Newton step promises next to nothing.
@@ -181,6 +184,7 @@ def minimise(
         if ratio > 1e-4 or abs(change) <= noise:
             if abs(predicted) <= noise and Model.at(trial).decrease >= model.decrease:
                 return Descent(point, count, model.convex, model.decrease, point)
+            bold = bold and count < BOLD_STEPS
             before, point, model = model.decrease, trial, Model.at(trial)
             shrinkage = model.decrease / before if ratio > 0.75 and length < radius else 1.0
             if ratio > 0.75:

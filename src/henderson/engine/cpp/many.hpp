@@ -93,6 +93,7 @@ class Many {
     // C, T_x and the p x p part of what is orthogonal to Z.
     void reduce_design() {
         const int q = p_ + 1, pairs = triangle(k_);
+        order_.resize(model_.n_levels * k_);
         std::vector<double> a(model_.n_levels * pairs, 0.0), b(model_.n_levels * k_ * q, 0.0);
         for (Index i = 0; i < n_; i++) {
             const double* z = z_.data() + i * k_;
@@ -107,7 +108,7 @@ class Many {
         for (Index j = 0; j < model_.n_levels; j++) {
             double* t = dense_.data() + j * k_ * q;
             level_root(a.data() + j * pairs, b.data() + j * k_ * q, k_, q,
-                       root_.data() + j * k_ * k_, t);
+                       root_.data() + j * k_ * k_, t, order_.data() + j * k_);
             for (int i = 0; i < k_; i++)
                 for (int c = 0; c < p_; c++)
                     for (int d = 0; d < p_; d++) within_[c * q + d] -= t[i * q + c] * t[i * q + d];
@@ -205,11 +206,13 @@ class Many {
             for (Index j = 0; j < levels; j++) {
                 const double* root = many_.root_.data() + j * k * k;
                 const double* t_x = many_.dense_.data() + j * k * q;
-                double* t = moved_.data() + j * k;
+                const double* z_y = moved_.data() + j * k;
+                double t[MAX_SIZE];
                 for (int i = 0; i < k; i++) {
-                    double sum = t[i] * factor;
-                    for (int l = 0; l < i; l++) sum -= root[i * k + l] * t[l];
-                    t[i] = root[i * k + i] > 0.0 ? sum / root[i * k + i] : 0.0;
+                    const int at = many_.order_[j * k + i];
+                    double sum = z_y[at] * factor;
+                    for (int l = 0; l < i; l++) sum -= root[at * k + l] * t[l];
+                    t[i] = root[at * k + i] > 0.0 ? sum / root[at * k + i] : 0.0;
                     square -= t[i] * t[i];
                     for (int c = 0; c < p; c++) within_[c * q + p] -= t_x[i * q + c] * t[i];
                     y_[((j / width) * k + i) * width + j % width] = t[i];
@@ -231,6 +234,7 @@ class Many {
     int p_, k_;
     Rules rules_;
     std::vector<std::int64_t> codes_;
+    std::vector<int> order_;  // rows of the pivots, (levels, K)
     std::vector<double> x_, z_, root_, dense_, within_;
     const double* root_weights_;
     std::unique_ptr<Doubles> shared_;

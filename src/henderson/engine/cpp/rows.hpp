@@ -82,25 +82,35 @@ inline bool basis(const double* zz, int k, const std::vector<Part>& parts, doubl
     return true;
 }
 
-// Root C of the packed positive semidefinite a (K, K), by Cholesky with zero columns for zero
-// pivots, and T = C^+ b for b (K, q) in the range of a. No eigenvalues are needed: only C C' and
-// C T matter.
-inline void level_root(const double* a, const double* b, int k, int q, double* c, double* t) {
+// Root C of the packed positive semidefinite a (K, K), by Cholesky with the largest pivot first and
+// zero columns for what is rounding, and T = C^+ b for b (K, q) in the range of a. No eigenvalues are
+// needed: only C C' and C T matter. order: the row of each column's pivot, (K,).
+inline void level_root(const double* a, const double* b, int k, int q, double* c, double* t,
+                       int* order) {
+    double left[MAX_SIZE], most = 0.0;
+    bool done[MAX_SIZE] = {};
+    for (int i = 0; i < k; i++) most = std::max(most, left[i] = a[packed(i, i)]);
     for (int j = 0; j < k; j++) {
-        double pivot = a[packed(j, j)];
-        for (int l = 0; l < j; l++) pivot -= c[j * k + l] * c[j * k + l];
-        const bool empty = !(pivot > 1e-13 * a[packed(j, j)]);
-        const double own = empty ? 0.0 : std::sqrt(pivot), inverse = empty ? 0.0 : 1.0 / own;
-        for (int i = 0; i < j; i++) c[i * k + j] = 0.0;
-        c[j * k + j] = own;
-        for (int i = j + 1; i < k; i++) {
-            double sum = a[packed(i, j)];
-            for (int l = 0; l < j; l++) sum -= c[i * k + l] * c[j * k + l];
-            c[i * k + j] = sum * inverse;
+        int at = -1;
+        for (int i = 0; i < k; i++)
+            if (!done[i] && (at < 0 || left[i] > left[at])) at = i;
+        const bool empty = !(left[at] > 1e-13 * most);
+        const double own = empty ? 0.0 : std::sqrt(left[at]), inverse = empty ? 0.0 : 1.0 / own;
+        done[at] = true;
+        order[j] = at;
+        for (int i = 0; i < k; i++) {
+            double sum = i == at ? own : 0.0;
+            if (!done[i]) {
+                sum = a[i > at ? packed(i, at) : packed(at, i)];
+                for (int l = 0; l < j; l++) sum -= c[i * k + l] * c[at * k + l];
+                sum *= inverse;
+                left[i] -= sum * sum;
+            }
+            c[i * k + j] = sum;
         }
         for (int s = 0; s < q; s++) {
-            double sum = b[j * q + s];
-            for (int l = 0; l < j; l++) sum -= c[j * k + l] * t[l * q + s];
+            double sum = b[at * q + s];
+            for (int l = 0; l < j; l++) sum -= c[at * k + l] * t[l * q + s];
             t[j * q + s] = sum * inverse;
         }
     }
@@ -247,6 +257,7 @@ class Reduction {
                 const LevelArrays& out) const {
         const Index slab = 1024;
         std::vector<double> a(triangle(k_)), b(k_ * q_), part(triangle(q_));
+        int order[MAX_SIZE];
         std::fill(out.within, out.within + q_ * q_, 0.0);
         for (int i = 0; i < q_; i++) out.within[i * q_ + i] = static_cast<double>(rows_.n);
         for (Index start = 0; start < n_levels_; start += slab) {
@@ -254,7 +265,7 @@ class Reduction {
             for (Index j = start; j < std::min(start + slab, n_levels_); j++) {
                 double* t = out.dense + j * k_ * q_;
                 correct(last, k_, p_, records + j * length, a.data(), b.data());
-                level_root(a.data(), b.data(), k_, q_, out.root + j * k_ * k_, t);
+                level_root(a.data(), b.data(), k_, q_, out.root + j * k_ * k_, t, order);
                 for (int c = 0, s = 0; c < q_; c++)
                     for (int d = 0; d <= c; d++, s++)
                         for (int i = 0; i < k_; i++) part[s] += t[i * q_ + c] * t[i * q_ + d];

@@ -10,7 +10,8 @@
 
 namespace henderson {
 
-constexpr int LIMIT = 100;  // steps
+constexpr int LIMIT = 300;  // steps
+constexpr int BOLD_STEPS = 6;  // after which none may be bold: they lead to the right region soon
 constexpr double NEAR = 1e-5;  // a promised decrease below which derivatives serve the next point
 // How much less than in the last step a promise may shrink in the next: with an approximate Hessian
 // some directions converge more slowly than others.
@@ -143,7 +144,7 @@ inline Reduced reduced(const Model& model, const std::vector<double>& m,
 }
 
 // A step: where it leads, its length in the tangent's metric, and the change it promises. A bold one
-// may be longer than the radius; after one that fails no other is taken.
+// may be longer than the radius; such are taken early, until one fails.
 struct Move {
     std::vector<double> m;
     double length, predicted;
@@ -335,6 +336,7 @@ Descent descend(const Criterion& f, Point point, const Rules& rules, int limit,
                 return {point, count, model.convex(), decrease};
             point = std::move(trial);
             model = std::move(next);
+            bold = bold && count < BOLD_STEPS;
             shrinkage = ratio > 0.75 && length < radius ? model.decrease() / decrease : 1.0;
             if (ratio > 0.75)
                 radius = std::max(radius, 2.5 * length);
