@@ -23,6 +23,8 @@ from henderson.varcorr import VarCorr
 from henderson.verdicts import notes
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from henderson.diagnostics.checks import Checks
     from henderson.diagnostics.influence import Influence
     from henderson.inference.anova import Anova
@@ -571,6 +573,16 @@ class Fit(Maketables):
         return caic(self)
 
     # -- matrices ----------------------------------------------------------------------------
+
+    @property
+    def X(self) -> np.ndarray:
+        """(n, p), the columns of the fixed effects."""
+        return self.design.X
+
+    @property
+    def Z(self) -> csr_array:
+        """(n, q), sparse: a column for every random effect, level by level within a factor."""
+        return self.design.Z
 
     def D(self) -> pd.DataFrame:
         """Covariance of one level's random effects, block-diagonal over the grouping factors."""

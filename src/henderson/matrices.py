@@ -91,6 +91,12 @@ def _rows_of_level(fit: Fit, level: Any) -> np.ndarray:
         found = np.flatnonzero(np.asarray([str(v) == str(level) for v in groups.levels]))
         if len(found):
             return np.flatnonzero(groups.codes == found[0])
+    for factor in fit.design.random:
+        if factor.known is not None and str(level) in factor.known.others:
+            raise DesignError(
+                f"'{level}' is a level of '{factor.name}' without rows, so there is nothing to "
+                "show: ask for one with rows, or fit.condvar() for its prediction's variance."
+            )
     names = ", ".join([f.name for f in fit.design.random])
     where = f"grouping factor ({names})" if names else "group of correlated rows"
     raise DesignError(f"No {where} has a level '{level}'.")

@@ -17,6 +17,7 @@ from henderson.engine.optimise import optimise
 from henderson.engine.problem import Grouping, Standard, Term, engine_order, standardise
 from henderson.errors import FitError, FormulaError
 from henderson.fit import Fit
+from henderson.formula import parse
 from henderson.formula.structures import CorrelationLike, VarianceLike, residual_terms
 
 Method = Literal["REML", "ML"]
@@ -120,6 +121,10 @@ def lm(
     and statsmodels' `OLS` print. With `correlation` or `variance` it is generalised least squares,
     as R's `gls`. Parameters and errors as in `lmm`.
     """
+    random = parse(formula, frozenset(context or {})).random
+    if random:
+        terms = ", ".join(t.text for t in random)
+        raise FormulaError(f"henderson.lm takes no random terms ({terms}): use henderson.lmm.")
     residual = residual_terms(correlation, variance)
     refuse_weights(residual, weights)
     design = build(
@@ -131,9 +136,6 @@ def lm(
         context=context,
         residual=residual or None,
     )
-    if design.random:
-        terms = ", ".join(t.text for t in design.formula.random)
-        raise FormulaError(f"henderson.lm takes no random terms ({terms}): use henderson.lmm.")
     return fit_design(design, method)
 
 
@@ -200,6 +202,14 @@ def _refuse_exact(design: Design) -> None:
     left = lsmr(columns, y, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=4 * columns.shape[1])[3]
     if left <= EXACT * np.linalg.norm(y):
         groups = ", ".join(f.name for f in design.random)
+        for factor in design.random:
+            if factor.known is not None and len(factor.levels) == design.n:
+                raise FitError(
+                    f"With one row a level of '{factor.name}' the likelihood is highest where "
+                    f"{factor.slots[0].term.text} has all of the variance and the residual none: "
+                    "these rows cannot tell the two apart. Give repeated rows of some levels, or "
+                    "check the matrix."
+                )
         raise FitError(
             f"The fixed effects and the effects of {groups} explain the response exactly: no "
             "residual is left to estimate a variance from. Take out random effects, or see "

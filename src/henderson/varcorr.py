@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from henderson.natural import Structured
+from henderson.tables.printed import Printed, Shown
 
 
-@dataclass(frozen=True)
-class VarCorr:
+@dataclass(frozen=True, repr=False)
+class VarCorr(Printed):
     """Covariance of the random effects by grouping factor, and the residual standard deviation.
 
     Attributes
@@ -59,12 +60,15 @@ class VarCorr:
             rows += [(group, a, b, cov.loc[b, a], cor.loc[b, a]) for b in names[i + 1 :]]
         return rows
 
+    def _parts(self) -> list[Shown]:
+        from henderson.tables.console import varcorr_parts
+
+        return varcorr_parts(self)
+
     def __str__(self) -> str:
         from henderson.tables.console import varcorr_text
 
         return varcorr_text(self)
-
-    __repr__ = __str__
 
 
 def _correlation(cov: pd.DataFrame) -> pd.DataFrame:

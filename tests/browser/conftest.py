@@ -35,7 +35,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def notebook(fit: Fit) -> str:
     """What a notebook shows of results, one below the other, without a style sheet of its own."""
+    inference = (fit.varcorr(), fit.ranova(), fit.profile(), fit.test("Days = 0"), fit.icc())
+    means = fit.emmeans("Days", at={"Days": [0, 5, 9]})
     results = (fit, fit.check(), fit.influence(), hd.table([fit] * 6), tutorial_approaches())
+    results = (*results, *inference, means, means.contrast("pairwise"), fit.anova())
     shown = "".join(result._repr_html_() for result in results)
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     return f'<!DOCTYPE html><html lang="en"><head>{head}<title>Results</title></head>{shown}</html>'

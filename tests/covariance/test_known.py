@@ -129,7 +129,7 @@ VERBS: dict[str, Callable[[Fit], Any]] = {
     "kenward-roger": lambda f: f.degrees_of_freedom("kenward-roger"),
     "anova": lambda f: f.anova().to_frame().select_dtypes("number"),
     "profile": lambda f: f.confint(method="profile").to_numpy(),
-    "bootstrap": lambda f: f.bootstrap(n=5, seed=1).confint().to_numpy(),
+    "bootstrap": lambda f: f.bootstrap(nsim=5, seed=1).confint().to_numpy(),
     "simulate": lambda f: f.simulate(3, seed=1),
     "conditional": lambda f: f.simulate(3, seed=1, random="conditional"),
     "caic": lambda f: f.caic().value,
@@ -343,9 +343,9 @@ def test_many_responses_are_as_many_fits() -> None:
 
 def test_levels_that_are_not_exchangeable_are_not_resampled() -> None:
     with pytest.raises(FitError, match=r"not exchangeable.*parametric"):
-        kin().bootstrap(n=5, seed=1, kind="residual")
+        kin().bootstrap(nsim=5, seed=1, kind="residual")
     with pytest.raises(DesignError, match=r"'id' have a known covariance.*no clusters"):
-        kin().bootstrap(n=5, seed=1, kind="case")
+        kin().bootstrap(nsim=5, seed=1, kind="case")
 
 
 def test_the_iterative_engine_is_refused() -> None:
@@ -388,11 +388,9 @@ def test_shares_of_variance_mind_the_diagonal_of_the_matrix() -> None:
     np.testing.assert_allclose(total, np.diag(fit.V()).mean(), rtol=1e-10)
 
 
-def test_several_effects_of_a_known_covariance_alone_have_no_profile() -> None:
-    several = kin("y ~ x + known(1 + x | id, K)")
-    for verb in (lambda f: f.confint(method="profile"), lambda f: f.caic()):
-        with pytest.raises((FitError, DesignError), match="several effects by level of a known"):
-            verb(several)
+def test_several_effects_of_a_known_covariance_alone_have_no_conditional_aic() -> None:
+    with pytest.raises((FitError, DesignError), match="several effects by level of a known"):
+        kin("y ~ x + known(1 + x | id, K)").caic()
 
 
 def test_equations_have_the_matrix() -> None:
@@ -435,3 +433,47 @@ def test_the_report_has_levels_without_rows(tmp_path: Path) -> None:
     page = tmp_path / "fit.html"
     kin().report(page)
     assert LEVELS[-1] in page.read_text(encoding="utf-8")
+
+
+def test_rows_that_leave_no_residual_are_refused_in_words_of_the_levels() -> None:
+    """Identical twins that always agree: all variance is the levels'."""
+    k = np.kron(np.eye(6), np.ones((2, 2))) + 1e-6 * np.eye(12)
+    u = np.repeat(np.random.default_rng(1).normal(size=6), 2)
+    data = pd.DataFrame({"y": u + 1e-4 * np.resize([1.0, -1.0], 12), "id": np.arange(12)})
+    with pytest.raises(FitError, match=r"one row a level of 'id'.*known\(1 \| id, K\).*repeated"):
+        hd.lmm("y ~ 1 + known(1 | id, K)", data, matrices={"K": k})
+
+
+def test_levels_without_rows_have_no_matrices_to_show() -> None:
+    with pytest.raises(DesignError, match=rf"'{LEVELS[22]}' is a level of 'id' without rows"):
+        kin().V(LEVELS[22])
+
+
+def test_bca_intervals_say_what_to_take_instead() -> None:
+    with pytest.raises(DesignError, match="other intervals than bca"):
+        kin().bootstrap(nsim=5, seed=1).confint(method="bca")
+    with pytest.raises(FitError, match=r"levels correlated.*percentile"):
+        kin("y ~ x + known(1 + x | id, K)").bootstrap(nsim=3, seed=1).confint(method="bca")
+
+
+def test_structures_with_and_without_a_matrix_are_compared() -> None:
+    found = hd.compare_structures(
+        "y ~ x", KIN.table, ["independent", {"random": "(1 | id)"},
+        {"random": "known(1 | id, K)"}], matrices={"K": KIN.frame},
+    )  # fmt: skip
+    assert set(found.fits) == {"independent", "(1 | id)", "known(1 | id, K)"}
+    assert found.fits["known(1 | id, K)"].llf == kin().llf
+
+
+def test_the_equations_in_the_picture_have_the_relationships_in_them() -> None:
+    """Lambda Lambda' of the picture's scaling is K (x) Sigma: L L' = Lambda'Z'Z Lambda + I."""
+    from henderson.plots.blocks import blocks
+
+    fit = kin()
+    found = blocks(fit, slice(0, 8))
+    v = found.v / fit.scale
+    q = found.n_random
+    x = fit.design.X[found.rows]
+    a = found.l @ found.l.T
+    schur = a[q:, q:] - a[q:, :q] @ np.linalg.solve(a[:q, :q], a[:q, q:])
+    np.testing.assert_allclose(schur, x.T @ np.linalg.solve(v, x), rtol=1e-8)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from henderson.errors import FormulaError
 from henderson.formula import structures as made
-from henderson.formula.residual_terms import CorrelationTerm, ResidualTerms, VarianceTerm
+from henderson.formula.residual_terms import (
+    CORRELATIONS,
+    VARIANCES,
+    CorrelationTerm,
+    ResidualTerms,
+    VarianceTerm,
+)
 from henderson.formula.structures import coordinates, residual_terms
 
 
@@ -131,7 +139,7 @@ def test_correlations_that_make_no_sense(correlation: str, message: str) -> None
         ("power(x | sex)", r"ident\(sex\) \* power\(x\)"),
         ("ident(sex) * ident(sex)", "is there twice"),
         ("ident(sex) + power(x)", "is no variance function"),
-        ([1.0], "a term, or a list of terms"),
+        ([1.0], "a product, or a list of them, not float"),
     ],
 )
 def test_variances_that_make_no_sense(variance: str, message: str) -> None:
@@ -144,3 +152,34 @@ def test_coordinates_are_the_parts_of_a_sum(parts: list[str]) -> None:
     assert coordinates(" + ".join(parts)) == tuple(parts)
     assert coordinates("0 + " + " + ".join(parts)) == tuple(parts)
     assert coordinates(" + ".join(parts) + " - 1") == tuple(parts)
+
+
+def test_objects_are_multiplied_and_listed_as_in_text() -> None:
+    both = residual_terms(variance="ident(sex) * power(age) * exp(x)").variances
+    product = made.ident("sex") * made.power("age") * made.varexp("x")
+    assert residual_terms(variance=product).variances == both
+    assert product.text == "ident(sex) * power(age) * exp(x)"
+    assert residual_terms(variance=["ident(sex) * power(age)", both[2]]).variances == both
+    with pytest.raises(TypeError):
+        product * 2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: made.ar1(5, "g"), r"ar1\(position='time', group='subject'\)"),
+        (lambda: made.exp(["x", 2], "g"), "exp.. takes names of columns as text"),
+        (lambda: made.us("t", ["g", "h"]), "several columns as 'a:b'"),
+        (lambda: made.cs(None), r"cs\(group='subject'\)"),
+    ],
+)
+def test_objects_take_names_of_columns(make: Any, message: str) -> None:
+    with pytest.raises(FormulaError, match=message):
+        make()
+
+
+def test_every_structure_has_a_function_of_its_name() -> None:
+    for name in (*CORRELATIONS, *VARIANCES):
+        own = "varexp" if name == "exp" and name not in CORRELATIONS else name
+        assert callable(getattr(made, own))
+    assert made.varexp("x").name == "exp"

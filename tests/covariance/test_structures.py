@@ -40,7 +40,7 @@ def spread(structure: Structure, phi: np.ndarray) -> np.ndarray:
 
 
 def test_the_grammar_the_design_and_the_files_know_the_same_structures() -> None:
-    assert set(NAMES) - {"iid"} == STRUCTURES - {"fa"}
+    assert set(NAMES) - {"iid"} == STRUCTURES
     for name in NAMES:
         assert (name in POSITIONS) == _needs_positions(name)
 

@@ -170,7 +170,8 @@ def test_the_double_bar_is_one_slot_without_correlations(sleep):
 
 def test_a_known_covariance_keeps_a_factor_of_its_own(sleep):
     for terms in ("(1 | Subject) + known(1 | Subject, K)", "known(1 | Subject, K) + (1 | Subject)"):
-        design = build(f"Reaction ~ 1 + {terms}", sleep, matrices={"K": np.eye(18)})
+        k = np.diag(np.linspace(0.5, 2.0, 18))
+        design = build(f"Reaction ~ 1 + {terms}", sleep, matrices={"K": k})
         found = {f.name: f.known is not None for f in design.random}
         assert found == {"Subject": False, "Subject (K)": True}
 
@@ -339,7 +340,7 @@ def test_weights_do_not_make_one_row_a_level_identifiable(sleep):
 @pytest.mark.parametrize("term", ["(0 + Days | row)", "known(1 | row, K)", "ar1(0 + Days | one)"])
 def test_terms_that_one_row_a_level_can_bear(sleep, term):
     data = sleep.assign(row=np.arange(180), one="x")
-    matrices = {"K": np.eye(180) + 0.1} if "K" in term else None
+    matrices = {"K": np.diag(np.linspace(1.0, 2.0, 180))} if "K" in term else None
     assert len(build(f"Reaction ~ 1 + {term}", data, matrices=matrices).random) == 1
 
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 import henderson as hd
 from henderson.design import build
-from henderson.design.relationship import Known, diagonal_root
+from henderson.design.known import Known, diagonal_root
 from henderson.errors import DesignError, FormulaError, HendersonError
 
 TABLE = pd.DataFrame(
@@ -23,6 +23,7 @@ TABLE = pd.DataFrame(
     }
 )  # fmt: skip
 K = pd.DataFrame([[1.0, 0.5, 0.1], [0.5, 1.0, 0.2], [0.1, 0.2, 2.0]], list("abc"), list("abc"))
+DAMS = pd.DataFrame([[1.0, 0.2], [0.2, 1.5]], list("pq"), list("pq"))
 TERM = "known(1 | id, K)"
 
 
@@ -53,7 +54,7 @@ def test_a_matrix_in_any_form(given_as: Any) -> None:
 
 def test_crossed_columns_have_labels_joined_by_colons() -> None:
     names = [f"{i}:{d}" for i in "abc" for d in "pq"]
-    k = np.eye(6) + 0.3
+    k = np.eye(6) + np.tri(6) @ np.tri(6).T
     found = known(hd.Relationship(k[::-1, ::-1], names[::-1]), "known(1 | id:dam, K)")
     np.testing.assert_allclose(found.root @ found.root.T, k)
 
@@ -124,7 +125,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no matrix": (np.ones(3), r"shape \(3,\)"),
     "not numbers": ("K.csv", "not a matrix of numbers"),
     "text": (pd.DataFrame([["x"] * 3] * 3, K.index, K.columns), "not a matrix of numbers"),
-    "missing": (changed(1, 1, np.nan), "missing or infinite entries"),
+    "missing": (changed(1, 2, np.nan), "missing or infinite.*the first for 'b' and 'c'"),
+    "sparse missing": (
+        hd.Relationship(sparse.csr_array(changed(1, 2, np.inf)), list("abc")),
+        "missing or infinite.*the first for 'b' and 'c'",
+    ),
+    "complex": (K + 0.5j, "complex: a covariance has real numbers"),
+    "labels said twice": (hd.Relationship(K, ["c", "b", "a"]), "in another order: leave levels"),
 }
 
 
@@ -139,7 +146,11 @@ def test_what_is_no_covariance_of_the_levels_is_refused(what: str) -> None:
     ("term", "matrices", "message"),
     [
         (TERM, None, r"no matrix 'K' was given; pass matrices=\{'K': ...\}"),
-        (TERM, {"KK": K}, "matrices has 'KK', which no term of the formula names"),
+        (TERM, {"KK": K}, r"no matrix 'K' was given \(did you mean 'KK'\?\)"),
+        (TERM, {"K": K, "KK": K}, "matrices has 'KK', which no term of the formula names"),
+        (TERM, K, r"matrices=\{'K': ...\}: DataFrame has none"),
+        (TERM, [K], r"matrices=\{'K': ...\}: list has none"),
+        ("known(1 | id, K, L)", {"K": K}, "has 2 matrices, and takes one"),
         ("known(1 | id, Kin)", {"Kim": K, "Kin": K}, "matrices has 'Kim'"),
         ("known(1 | id)", {"K": K}, "needs the name of a matrix"),
         ("known(1 | id, K, rank=2)", {"K": K}, "known has no option 'rank'"),
@@ -154,7 +165,38 @@ def test_names_of_matrices(term: str, matrices: Any, message: str) -> None:
 def test_independent_levels_with_one_row_each_are_the_residual() -> None:
     with pytest.raises(DesignError, match="cannot be told from the residual"):
         known(2.0 * np.eye(6), "known(1 | row, K)")
-    assert known(np.eye(6) + 0.5, "known(1 | row, K)").root.shape == (6, 6)
+    with pytest.raises(DesignError, match="all the same, its effects cannot be told"):
+        known(np.eye(6) + 0.5, "known(1 | row, K)")
+    assert known(np.eye(6) + np.tri(6) @ np.tri(6).T, "known(1 | row, K)").root.shape == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("terms", "matrices"),
+    [
+        ("known(1 | id, K) + known(1 | id, L)", {"K": K, "L": 3.0 * K}),
+        ("known(1 | id, K) + known(1 | id, L)", {"K": K, "L": K + 0.7}),
+        ("known(1 | id, K) + (1 | id)", {"K": 2.0 * np.eye(3)}),
+        ("(1 | id) + known(1 | id, K)", {"K": np.eye(3) + 0.5}),
+    ],
+)
+def test_two_covariances_of_levels_that_are_one_are_refused(terms: str, matrices: Any) -> None:
+    with pytest.raises(DesignError, match="same covariance between the levels of 'id', up to"):
+        build(f"y ~ 1 + {terms}", TABLE, matrices=matrices)
+    build("y ~ 1 + known(1 | id, K) + known(1 | dam, L)", TABLE, matrices={"K": K, "L": DAMS})
+    build("y ~ 1 + known(1 | id, K) + (1 | id)", TABLE, matrices={"K": K})
+
+
+def test_pairs_are_levels_of_a_crossed_group() -> None:
+    pairs = pd.MultiIndex.from_product([list("abc"), list("pq")])
+    k = np.eye(6) + np.tri(6) @ np.tri(6).T
+    found = known(pd.DataFrame(k, pairs, pairs), "known(1 | id:dam, K)")
+    np.testing.assert_allclose(found.root @ found.root.T, k)
+
+
+def test_a_table_without_index_has_its_levels_as_columns() -> None:
+    polars = pytest.importorskip("polars")
+    found = known(polars.DataFrame(K.to_numpy()[::-1, ::-1], schema=list("cba")))
+    np.testing.assert_allclose(found.root @ found.root.T, K)
 
 
 def test_too_many_levels_are_refused_before_any_work() -> None:

@@ -10,6 +10,7 @@ import pytest
 from scipy import special
 
 import henderson as hd
+from henderson.engine.many import natural_values
 from henderson.errors import DesignError, FitError
 from henderson.inference.bootstrap_intervals import interval
 from henderson.inference.refits import components, shared_of
@@ -79,11 +80,67 @@ def test_replicates_are_refits_of_drawn_responses(sleep: Any) -> None:
 
 def test_components_are_those_of_the_fit(sleep: Any) -> None:
     shared = shared_of(sleep)
-    own = components(shared, tuple(s[None] for s in sleep.optimum.sigmas), np.array([sleep.scale]))
+    sigmas = tuple(s[None] for s in sleep.optimum.sigmas)
+    own = components(shared, sigmas, np.array([sleep.scale]), np.zeros((1, 0)))
     assert own.theta_names == tuple(sleep.theta.index)
     np.testing.assert_allclose(own.theta[0], sleep.theta, rtol=1e-10)
     assert own.sd[0] == pytest.approx(sleep.varcorr().sd["Subject"].to_numpy(), rel=1e-12)
     assert not own.singular[0]
+
+
+STRUCTURED = (
+    "ar1(0 + C(Days) | Subject)",
+    "hcs(Days | Subject)",
+    "us(Days | Subject, by=half)",
+    "ar1(0 + C(Days) | Subject, by=half)",
+)
+
+
+@pytest.fixture(scope="module")
+def halves() -> Any:
+    data = hd.load_dataset("sleepstudy")
+    return data.assign(half=(data["Subject"].astype(int) > 340).map({True: "b", False: "a"}))
+
+
+@pytest.mark.parametrize("kind", ["parametric", "case"])
+@pytest.mark.parametrize("term", STRUCTURED)
+def test_a_structured_term_is_told_by_its_own_parameters(halves: Any, term: str, kind: str) -> None:
+    """Of ten correlated effects the standard deviation and rho, not 45 correlations."""
+    fit = hd.lmm(f"Reaction ~ Days + {term}", halves)
+    (values,) = fit.structures().values()
+    names = [f"{name}|{term}" for name in values]
+    found = fit.bootstrap(2, seed=3, kind=kind)
+    assert list(found.confint().index) == [*names, "sigma", "Intercept", "Days"]
+    assert found.estimate[names].to_numpy() == pytest.approx(list(values.values()), rel=1e-12)
+    assert found.components.theta_names == tuple(fit.theta.index)
+    assert np.isfinite(found.components.natural).all()
+
+
+def test_structured_replicates_are_refits_too(halves: Any) -> None:
+    from henderson.simulation import process_of
+
+    fit = hd.lmm("Reaction ~ Days + (1 | half) + ar1(0 + C(Days) | Subject)", halves)
+    y = process_of(fit).draw(np.random.default_rng(np.random.SeedSequence(9).spawn(1)[0]), 2)
+    frame = fit.bootstrap(2, seed=9).to_frame()
+    many = hd.lmm_many("Reaction ~ Days + (1 | half) + ar1(0 + C(Days) | Subject)", halves, y)
+    for i in range(2):
+        again = fit.refit(y[:, i])
+        ((term, values),) = again.structures().items()
+        for k, (name, value) in enumerate(values.items()):
+            assert frame[f"{name}|{term}"][i] == pytest.approx(value, rel=1e-4)
+            assert many.components.natural[i, k] == pytest.approx(value, rel=1e-4)
+        sd = again.varcorr().sd["half"].iloc[0]
+        assert frame["sd_Intercept|half"][i] == pytest.approx(sd, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("term", ["ar1(0 + C(t) | g)", "cs(0 + C(t) | g)"])
+def test_without_variance_there_is_no_correlation_to_tell(term: str) -> None:
+    """Two responses in each cell, the one the other's negative: the cells' means do not vary."""
+    half = np.random.default_rng(2).normal(size=120)
+    data = {"t": np.tile(np.arange(6), 40), "g": np.tile(np.repeat(np.arange(20), 6), 2)}
+    fit = hd.lmm(f"y ~ 1 + {term}", {"y": np.concatenate([half, -half]), **data})
+    sd, *rho = natural_values(fit.optimum)
+    assert sd == 0.0 and np.isnan(rho).all()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +155,7 @@ def test_singular_fits_are_known_as_such(formula: str, name: str) -> None:
     assert fit.is_singular
     shared = shared_of(fit)
     sigmas = tuple(s[None] for s in fit.optimum.sigmas)
-    assert components(shared, sigmas, np.array([fit.scale])).singular[0]
+    assert components(shared, sigmas, np.array([fit.scale]), np.zeros((1, 0))).singular[0]
 
 
 def test_parametric_spread_is_the_standard_error(sleep: Any, parametric: Any) -> None:

@@ -13,7 +13,7 @@ from reference_cases import ReferenceCase, group_key, lmer_cases, load_case
 from scipy import optimize, special
 
 import henderson as hd
-from henderson.errors import DesignError, FitError
+from henderson.errors import DesignError
 from henderson.inference import profile_paths
 from henderson.inference.held import Held, HeldPoint
 from henderson.inference.profile import profile
@@ -339,10 +339,3 @@ def test_unknown_methods_and_options_are_refused(sleep: Any) -> None:
 
 def test_wald_is_conf_int(sleep: Any) -> None:
     pd.testing.assert_frame_equal(sleep.confint(ddf="normal"), sleep.conf_int(ddf="normal"))
-
-
-def test_other_covariance_structures_are_refused_for_their_sds_only() -> None:
-    fit = hd.lmm("y ~ x + cs(x + z | g)", WIDE)
-    with pytest.raises(FitError, match=r"cs\(x \+ z \| g\).*which='fixed'"):
-        fit.confint(method="profile", which="sd")
-    assert len(fit.confint(method="profile", which="fixed")) == 2

@@ -300,8 +300,22 @@ def test_matrices_are_drawn_with_their_sizes() -> None:
     ]
     v = axes[1].images[0].get_array()
     assert np.allclose(np.sign(v) * np.square(v) * fit.V("308").abs().max().max(), fit.V("308"))
-    with pytest.raises(hd.DesignError, match="no random effects"):
-        hd.lm("Reaction ~ Days", hd.load_dataset("sleepstudy")).plot.matrices()
+    with pytest.raises(hd.DesignError, match="0 rows cannot be drawn"):
+        fit.plot.matrices(slice(0, 0))
+
+
+def test_without_random_effects_v_is_r() -> None:
+    sleep = hd.load_dataset("sleepstudy")
+    fit = hd.lm("Reaction ~ Days", sleep, correlation="ar1(Days | Subject)")
+    axes = axes_(2)
+    fit.plot.matrices("308", axes=axes)
+    titles = [ax.get_title(loc="left") for ax in axes]
+    assert titles == ["X: 10 rows, 2 columns", "V = R: 10 x 10"]
+    r, v = fit.R("308").to_numpy(), axes[1].images[0].get_array()
+    assert np.allclose(np.sign(v) * np.square(v) * r.max(), r)
+    default = axes_(2)
+    fit.plot.matrices(axes=default)
+    assert default[1].get_title(loc="left") == "V = R: 40 x 40"
     with pytest.raises(hd.DesignError, match="0 rows cannot be drawn"):
         fit.plot.matrices(slice(0, 0))
 

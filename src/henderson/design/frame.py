@@ -87,16 +87,29 @@ def model_frame(
     table, needed = _read(
         data,
         extra,
-        lambda have: _with(required_columns(formula, have, context or {}, trusted), also, have),
+        lambda have: _with(
+            required_columns(formula, have, context or {}, trusted), also, have, context or {}
+        ),
     )
     by_row = {name: _by_row(table, value, name) for name, value in given.items()}
     columns = {name: _column(table, name) for name in needed}
     return _keep(table, columns, by_row, _subset(table, subset))
 
 
-def _with(needed: tuple[str, ...], also: Iterable[str], have: Iterable[Any]) -> tuple[str, ...]:
-    """The columns needed and those of `also` that the table has (the others may be constants)."""
-    known = set(have)
+def _with(
+    needed: tuple[str, ...], also: Iterable[str], have: Iterable[Any], context: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The columns needed and those of `also` that are no constants.
+
+    Raises
+    ------
+    DataError : a name that is neither.
+    """
+    known, also = set(have), tuple(also)
+    for name in also:
+        root = name.partition(".")[0]
+        if name not in known and root not in known and root not in (*context, "np", "pi"):
+            raise unknown_column(name, have)
     return tuple(dict.fromkeys([*needed, *(name for name in also if name in known)]))
 
 

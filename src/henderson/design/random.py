@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pandas as pd
 from henderson.data.factors import Factor, cross
 from henderson.design.columns import Columns, label, level_codes
 from henderson.design.evaluate import Spec, fit_spec
+from henderson.design.known import Known
 from henderson.design.positions import check_lags, fit_positions
-from henderson.design.relationship import Known, known_levels, matrix_name
+from henderson.design.relationship import KNOWN, given_matrices, known_levels, matrix_name
 from henderson.design.strata import split
 from henderson.errors import DesignError, FormulaError
 from henderson.formula import RandomTerm
@@ -25,7 +27,6 @@ from henderson.formula.structures import coordinates
 
 # Levels of these are exchangeable: their variance is learnt from how levels differ.
 EXCHANGEABLE = frozenset({"us", "diag", "cs", "hcs"})
-KNOWN = "known"
 # A position structure has one random effect a position, and derivatives in all their covariances.
 MOST_POSITIONS = 60
 # Structures whose left-hand side names a position, and what kind of position.
@@ -181,26 +182,18 @@ def random_design(
     FormulaError : a known term without a matrix, or a matrix that no term names.
     DesignError : a factor with one level, two terms with the same column.
     """
+    terms = tuple(terms)
+    given = given_matrices(terms, matrices)
     by_group: dict[tuple[frozenset[str], str | None], list[RandomTerm]] = {}
     for term in terms:
         name = matrix_name(term) if term.structure == KNOWN else None
         by_group.setdefault((frozenset(term.group), name), []).append(term)
-    given = matrices or {}
-    _refuse_idle(given, [name for _, name in by_group if name is not None])
     factors = [
         _random_factor(group, columns, context, None if name is None else given)
         for (_, name), group in by_group.items()
     ]
+    _check_apart(factors)
     return tuple(_distinct_names(factors))
-
-
-def _refuse_idle(given: Mapping[str, Any], named: list[str]) -> None:
-    for name in given:
-        if name not in named:
-            raise FormulaError(
-                f"matrices has '{name}', which no term of the formula names: write "
-                f"known(1 | id, {name}), or leave it out."
-            )
 
 
 def _random_factor(
@@ -225,6 +218,7 @@ def _random_factor(
     _check_no_column_twice(out)
     _check_levels(out)
     _check_known(out)
+    _check_strata(out)
     return out
 
 
@@ -331,15 +325,52 @@ def _check_levels(factor: RandomFactor) -> None:
     )
 
 
+def _check_strata(factor: RandomFactor) -> None:
+    """Refuse a stratum with one level, which has nothing to tell a variance from."""
+    for slot in factor.slots:
+        if slot.strata == 1 or slot.term.structure not in EXCHANGEABLE:
+            continue
+        blocks = np.split(factor.z[:, slot.columns] != 0.0, slot.strata, axis=1)
+        for stratum, block in enumerate(blocks):
+            if len(np.unique(factor.codes[block.any(axis=1)])) < 2:
+                name = slot.names[stratum * len(slot.names) // slot.strata].rpartition(":")[0]
+                raise DesignError(
+                    f"{slot.term.text}: {name} has rows of one level of '{factor.name}' only, and "
+                    "a variance between levels needs at least two. Join strata, or leave by= out."
+                )
+
+
 def _check_known(factor: RandomFactor) -> None:
-    """Refuse a known covariance that is the residual's: K = c I with one row a level."""
+    """Refuse a known covariance that is the residual's: K = c I + d 11' with one row a level."""
     known, slot = factor.known, factor.slots[0]
     if known is None or len(factor.levels) < len(factor.codes) or not (factor.z == 1.0).any():
         return
-    # Where K = c I its root is Cholesky's, and diagonal too.
-    size = known.root[0, 0]
-    if np.allclose(known.root, size * np.eye(len(known.root)), rtol=0.0, atol=1e-8 * size):
+    if _proportional(known.apart, np.eye(len(factor.levels))):
         raise DesignError(
-            f"{slot.term.text}: with one row a level and no covariances between levels its effects "
-            "cannot be told from the residual. Leave the term out."
+            f"{slot.term.text}: with one row a level and no covariances between levels, or all the "
+            "same, its effects cannot be told from the residual. Leave the term out."
         )
+
+
+def _check_apart(factors: list[RandomFactor]) -> None:
+    """Refuse two covariances of the same levels that are multiples of one another."""
+    for one, other in combinations(factors, 2):
+        if one.known is None and other.known is None:
+            continue
+        shared = set(one.names) & set(other.names)
+        if not shared or {n for n, _ in one.parts} != {n for n, _ in other.parts}:
+            continue
+        first, second = (
+            np.eye(len(f.levels)) if f.known is None else f.known.apart for f in (one, other)
+        )
+        if _proportional(first, second):
+            raise DesignError(
+                f"{one.slots[0].term.text} and {other.slots[0].term.text} have the same "
+                f"covariance between the levels of '{one.name}', up to a factor, and only the sum "
+                "of the two variances could be estimated: leave one out."
+            )
+
+
+def _proportional(a: np.ndarray, b: np.ndarray) -> bool:
+    by = float(np.trace(a) / np.trace(b))
+    return bool(np.allclose(a, by * b, rtol=0.0, atol=1e-8 * float(np.abs(a).max())))

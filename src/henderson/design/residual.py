@@ -109,6 +109,7 @@ def residual_design(
     if terms.correlation is not None:
         positions = _row_positions(terms.correlation, columns, extra)
     covariates = tuple(_covariate(term, columns, extra) for term in terms.variances)
+    _check_product(covariates)
     return ResidualDesign(terms, columns.n, positions, covariates)
 
 
@@ -125,6 +126,12 @@ def _row_positions(
         raise DesignError(
             f"{term.text}: every group of '{':'.join(term.group)}' has one row, and a correlation "
             "needs groups of two or more. Group by a column that repeats, or leave it out."
+        )
+    if len(sizes) == 1 and term.name in ("cs", "us"):
+        raise DesignError(
+            f"{term.text}: all rows are one group, and one group has nothing to tell {term.name} "
+            "from: name a column of groups, as in "
+            f"{term.name}({' + '.join(term.position) or 1} | group)."
         )
     at, parts = _coordinates(term, group, columns, context)
     order = np.lexsort((*at.T[::-1], group.codes))
@@ -328,6 +335,40 @@ def _checked(covariate: Covariate) -> Covariate:
             "depend on it. Leave it out."
         )
     return covariate
+
+
+def _check_product(covariates: tuple[Covariate, ...]) -> None:
+    """Refuse a factor of the product that the others can stand in for.
+
+    Raises
+    ------
+    DesignError : its logarithm is a sum of theirs and a constant.
+    """
+    columns = [np.ones((len(c.values), 1)) for c in covariates[:1]]
+    for c in covariates:
+        own = _logarithms(c)
+        before = np.linalg.matrix_rank(np.hstack(columns))
+        columns.append(own)
+        if np.linalg.matrix_rank(np.hstack(columns)) < before + own.shape[1]:
+            others = " * ".join(o.term.text for o in covariates if o is not c)
+            raise DesignError(
+                f"{c.term.text} beside {others}: the other variance functions can say the same, "
+                "and their parameters cannot be told apart. Leave one out."
+            )
+
+
+def _logarithms(covariate: Covariate) -> np.ndarray:
+    """The columns (n, m), of unit length, that a variance function's parameters multiply; none of
+    one that is not such, or that changes with the fitted values."""
+    term, values = covariate.term, covariate.values
+    if term.of_fitted or term.name in ("constpower", "fixed"):
+        return np.zeros((len(values), 0))
+    if term.name == "ident":
+        found = (values == np.arange(1, len(covariate.levels))).astype(float)
+    else:
+        found = np.log(np.abs(values)) if term.name == "power" else values
+        found = found - found.mean()
+    return found / np.linalg.norm(found, axis=0)
 
 
 def refuse_weights(terms: ResidualTerms, weights: Any) -> None:

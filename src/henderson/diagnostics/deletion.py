@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from henderson.design.relationship import diagonal_root
+from henderson.design.known import diagonal_root
 from henderson.diagnostics.precision import Precision
 from henderson.diagnostics.row_sets import RowSets, stacks
 from henderson.engine.criterion import factorise

@@ -333,6 +333,6 @@ def _cholesky(a: np.ndarray) -> np.ndarray:
         return np.linalg.cholesky(a)
     except np.linalg.LinAlgError as error:
         raise FitError(
-            "The implied covariance matrix is not positive definite: "
-            "the residual structure has left its bounds. Try a simpler one."
+            "The implied covariance matrix is not positive definite in numbers, as that of a "
+            "smooth correlation over close positions: give it nugget=True, or take exp or car1."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -152,6 +153,29 @@ class VarianceTerm:
     @property
     def columns(self) -> tuple[str, ...]:
         return () if self.of_fitted else _variables((self.covariate,))
+
+    def __mul__(self, other: VarianceTerm) -> VarianceProduct:
+        return VarianceProduct((self,)) * other
+
+
+@dataclass(frozen=True)
+class VarianceProduct:
+    """Variance functions that apply together; made by multiplying them."""
+
+    terms: tuple[VarianceTerm, ...]
+
+    def __mul__(self, other: VarianceTerm) -> VarianceProduct:
+        if not isinstance(other, VarianceTerm):
+            return NotImplemented
+        return VarianceProduct((*self.terms, other))
+
+    def __iter__(self) -> Iterator[VarianceTerm]:
+        return iter(self.terms)
+
+    @property
+    def text(self) -> str:
+        """As one would write it."""
+        return " * ".join(term.text for term in self.terms)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ from henderson.formula.residual_terms import (
 )
 from henderson.formula.scanner import Scan, scan
 
+__all__ = [
+    "CorrelationLike", "VarianceLike", "ar1", "car1", "constpower", "coordinates", "cs", "exp",
+    "fixed", "gau", "ident", "lin", "power", "ratio", "residual_terms", "spher", "toep", "us",
+    "varexp",
+]  # fmt: skip
 # SAS's word -> the correlation, and whether every position has a variance of its own.
 SAS: dict[str, tuple[str | None, bool]] = {
     "VC": (None, False),
@@ -34,7 +39,7 @@ SAS: dict[str, tuple[str | None, bool]] = {
 }
 _SAS_WORD = re.compile(r"\s*(" + "|".join(re.escape(w) for w in SAS) + r")\s*(?=\(|$)")
 CorrelationLike = str | CorrelationTerm | None
-VarianceLike = str | VarianceTerm | Iterable[VarianceTerm] | None
+VarianceLike = str | VarianceTerm | Iterable[str | VarianceTerm] | None
 
 
 def residual_terms(
@@ -47,7 +52,8 @@ def residual_terms(
     correlation : "ar1(time | subject)", "exp(x + y | g, nugget=True)", "cs(1 | subject)", SAS's
         words ("UN(visit | subject)", "AR(1)(time | subject)"), or a `CorrelationTerm`. SAS's UN,
         CSH, ARH(1) and TOEPH bring a variance per position along, as they do there.
-    variance : "ident(sex)", "power(fitted)", a product "ident(sex) * power(age)", or terms.
+    variance : "ident(sex)", "power(fitted)", a product "ident(sex) * power(age)", or terms: one, a
+        product or a list of them.
 
     Raises
     ------
@@ -72,10 +78,16 @@ def _variances(variance: VarianceLike) -> tuple[VarianceTerm, ...]:
         return (variance,)
     if isinstance(variance, str):
         return _parse_variance(variance)
-    found = tuple(variance) if isinstance(variance, Iterable) else (variance,)
-    if not all(isinstance(v, VarianceTerm) for v in found):
-        raise FormulaError("variance= is text such as 'ident(sex)', a term, or a list of terms.")
-    return found
+    found: list[VarianceTerm] = []
+    for one in variance if isinstance(variance, Iterable) else (variance,):
+        if not isinstance(one, str | VarianceTerm):
+            raise FormulaError(
+                "variance= is text such as 'ident(sex)', an object such as "
+                "henderson.structures.ident('sex'), a product, or a list of them, not "
+                f"{type(one).__name__}."
+            )
+        found += _variances(one)
+    return tuple(found)
 
 
 # ---- text
@@ -180,6 +192,8 @@ def _parse_variance(text: str) -> tuple[VarianceTerm, ...]:
                 f"'{part.text}': a variance function has no groups. For the same function at "
                 f"another level in each write 'ident({right}) * {call[0]}({left})'."
             )
+        if len(part.split(",", call[1], call[2])) > 1:
+            raise FormulaError(f"'{part.text}': a variance function takes one covariate.")
         terms.append(VarianceTerm(call[0], part.text[call[1] : call[2]].strip()))
     return tuple(terms)
 
@@ -199,6 +213,8 @@ def coordinates(text: str) -> tuple[str, ...]:
         sign = text[before] if before >= 0 else "+"
         if piece in ("0", "1") or (not piece and before < 0):
             continue
+        if piece.startswith("~"):
+            raise scanned.error("A position has no '~' here: leave it out.", before + 1)
         if sign == "-" or not piece:
             raise scanned.error("A position is a sum of columns, 'x' or 'x + y'.", max(before, 0))
         found.append(piece)
@@ -209,7 +225,14 @@ def coordinates(text: str) -> tuple[str, ...]:
 
 
 def _term(name: str, position: str | Iterable[str], group: str, nugget: bool) -> CorrelationTerm:
-    texts = (position,) if isinstance(position, str) else tuple(position)
+    texts = (position,) if isinstance(position, str) else position
+    if not isinstance(texts, Iterable) or not all(isinstance(t, str) for t in (*texts, group)):
+        raise FormulaError(
+            f"{name}() takes names of columns as text: {name}(position='time', group='subject'), "
+            "the groups of several columns as 'a:b'."
+            if name != "cs"
+            else "cs() takes the name of a column as text: cs(group='subject')."
+        )
     at = tuple(c for text in texts for c in coordinates(text))
     return CorrelationTerm(name, at, _groups(group) if group else (), nugget)
 

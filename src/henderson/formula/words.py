@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 STRUCTURES = frozenset({
-    "us", "diag", "cs", "hcs", "ar1", "har1", "toep", "htoep", "ou", "exp", "gau", "fa", "known",
+    "us", "diag", "cs", "hcs", "ar1", "har1", "toep", "htoep", "ou", "exp", "gau", "known",
 })  # fmt: skip
 
 # What an unnamed option of a structure means: `known(1 | id, K)` is `known(1 | id, matrix=K)`.
-UNNAMED_OPTION = {"known": "matrix", "fa": "rank"}
+UNNAMED_OPTION = {"known": "matrix"}
 
 MATHS = frozenset({
     "abs", "sqrt", "exp", "exp2", "exp10", "expm1", "log", "log2", "log10", "log1p", "sin",

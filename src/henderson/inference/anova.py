@@ -26,6 +26,7 @@ from henderson.errors import DesignError
 from henderson.inference.ddf import DdfMethod, ddf_method, used_method
 from henderson.inference.fixed_terms import FixedTerm, FixedTerms, fixed_terms
 from henderson.inference.wald import f_tail
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +37,8 @@ AnovaType = Literal[1, 2, 3]
 COLUMNS = ("term", "sum_sq", "mean_sq", "num_df", "den_df", "f", "p_value")
 
 
-@dataclass(frozen=True, eq=False)
-class Anova:
+@dataclass(frozen=True, eq=False, repr=False)
+class Anova(Printed):
     """F-tests of the terms of the fixed part.
 
     Attributes
@@ -60,12 +61,10 @@ class Anova:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import anova_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import anova_parts
 
-        return anova_text(self)
-
-    __repr__ = __str__
+        return anova_parts(self)
 
 
 def anova(fit: Fit, type: AnovaType = 3, ddf: str = "satterthwaite") -> Anova:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from henderson.engine.many import natural_values
 from henderson.errors import DesignError, FitError
 from henderson.inference.bootstrap_intervals import INTERVALS, interval
 from henderson.inference.refits import (
@@ -26,6 +27,7 @@ from henderson.inference.refits import (
 from henderson.inference.resampling import CaseProcess, case_process, residual_process
 from henderson.inference.wald import check_level
 from henderson.simulation import check_count, process_of
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,19 +50,21 @@ class Block:
     converged: np.ndarray
     failures: tuple[str, ...]
     residual: np.ndarray
+    natural: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sigma2)
 
 
-@dataclass(frozen=True, eq=False)
-class Bootstrap:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bootstrap(Printed):
     """Estimates of nsim replicates.
 
     Attributes
     ----------
     fixed : (nsim, p) fixed effects, named `fixed_names`; sigma : (nsim,).
-    components : standard deviations, correlations and theta of the random effects, with names.
+    components : standard deviations, correlations and theta of the random effects, with names; of
+        structured terms their own parameters, "sd|ar1(1 | g)", "rho|ar1(1 | g)".
     residual : (nsim, r) parameters of structured residuals, named `residual_names`.
     estimate : the fit's own estimates, by name.
     converged : (nsim,); failures : what was wrong with the replicates that could not be fitted,
@@ -98,8 +102,15 @@ class Bootstrap:
         import pandas as pd
 
         c = self.components
-        values = np.column_stack([c.sd, c.cor, self.residual, self.sigma, self.fixed])
-        names = [*c.sd_names, *c.cor_names, *self.residual_names, "sigma", *self.fixed_names]
+        values = np.column_stack([c.sd, c.cor, c.natural, self.residual, self.sigma, self.fixed])
+        names = [
+            *c.sd_names,
+            *c.cor_names,
+            *c.natural_names,
+            *self.residual_names,
+            "sigma",
+            *self.fixed_names,
+        ]
         return pd.DataFrame(values, columns=names)
 
     def confint(
@@ -139,20 +150,22 @@ class Bootstrap:
         block = _gather(cases.shared, (_attempt(cases.without, g) for g in range(cases.n_clusters)))
         return _result(self._fit, cases.shared, [block], "case", self._cluster).to_frame()
 
-    def __str__(self) -> str:
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import estimates_grid
+
         table = self.confint()
         frame = self.to_frame()
         table.insert(0, "estimate", self.estimate)
         table.insert(1, "bias", frame.mean() - self.estimate)
         table.insert(2, "std_error", frame.std(ddof=1))
-        lines = [f"{self.kind.capitalize()} bootstrap, {self.nsim} replicates", table.to_string()]
+        heading = f"{self.kind.capitalize()} bootstrap, {self.nsim} replicates"
         counts = (
             (self.n_singular, "singular"),
             (self.n_not_converged, "not converged"),
             (len(self.failures), "failed and left out"),
         )
         said = [f"{count} {word}" for count, word in counts if count]
-        return "\n".join([*lines, *([", ".join(said) + "."] if said else [])])
+        return [heading, estimates_grid(table), *([", ".join(said) + "."] if said else [])]
 
 
 def bootstrap(
@@ -205,7 +218,7 @@ def _result(fit: Fit, shared: Shared, blocks: list[Block], kind: str, cluster: A
         fixed=np.concatenate([b.beta for b in blocks]),
         fixed_names=tuple(fit.design.names),
         sigma=np.sqrt(sigma2),
-        components=components(shared, sigmas, sigma2),
+        components=components(shared, sigmas, sigma2, np.concatenate([b.natural for b in blocks])),
         residual=np.concatenate([b.residual for b in blocks]),
         residual_names=tuple(residual_parameters(fit.optimum)),
         estimate=own_estimates(fit, shared),
@@ -221,10 +234,26 @@ def own_estimates(fit: Fit, shared: Shared) -> pd.Series:
     """The fit's sds, correlations, residual parameters, sigma and fixed effects, by name."""
     import pandas as pd
 
-    own = components(shared, tuple(s[None] for s in fit.optimum.sigmas), np.array([fit.scale]))
+    sigmas = tuple(s[None] for s in fit.optimum.sigmas)
+    natural = natural_values(fit.optimum)[None]
+    own = components(shared, sigmas, np.array([fit.scale]), natural)
     residual = residual_parameters(fit.optimum)
-    values = [own.sd[0], own.cor[0], [*residual.values()], [fit.sigma], fit.optimum.beta]
-    names = [*own.sd_names, *own.cor_names, *residual, "sigma", *fit.design.names]
+    values = [
+        own.sd[0],
+        own.cor[0],
+        own.natural[0],
+        [*residual.values()],
+        [fit.sigma],
+        fit.optimum.beta,
+    ]
+    names = [
+        *own.sd_names,
+        *own.cor_names,
+        *own.natural_names,
+        *residual,
+        "sigma",
+        *fit.design.names,
+    ]
     return pd.Series(np.concatenate(values), index=names, name="estimate")
 
 
@@ -272,7 +301,9 @@ class ResponseTask:
         found = self.shared.fit(y, threads=self.threads)
         failures = tuple(found.failures.values())
         none = np.zeros((count, 0))
-        return Block(found.beta, found.sigma2, found.sigmas, found.converged, failures, none)
+        return Block(
+            found.beta, found.sigma2, found.sigmas, found.converged, failures, none, found.natural
+        )
 
 
 @dataclass(frozen=True)
@@ -318,16 +349,18 @@ def _gather(shared: Shared, found: Iterable[Optimum | str], n_residual: int = 0)
     sigmas = tuple(np.full((m, g.size, g.size), np.nan) for g in shared.groupings)
     converged = np.zeros(m, dtype=bool)
     residual = np.full((m, n_residual), np.nan)
+    natural = np.full((m, sum(len(term.natural) for term in shared.terms)), np.nan)
     for i, optimum in enumerate(every):
         if isinstance(optimum, str):
             continue
+        natural[i] = natural_values(optimum)
         residual[i] = list(residual_parameters(optimum).values())
         beta[i], sigma2[i] = optimum.beta, optimum.sigma2
         for to, sigma in zip(sigmas, optimum.sigmas, strict=True):
             to[i] = sigma
         converged[i] = optimum.verdict.converged
     failures = tuple(e for e in every if isinstance(e, str))
-    return Block(beta, sigma2, sigmas, converged, failures, residual)
+    return Block(beta, sigma2, sigmas, converged, failures, residual, natural)
 
 
 def run_blocks(

@@ -13,13 +13,14 @@ from henderson.inference.lrt import comparable_fits, likelihood_ratio
 from henderson.inference.nesting import check_same_data
 from henderson.inference.refits import Again, Shared, is_structured, shared_of
 from henderson.simulation import Process, check_count, process_of
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
 
 
-@dataclass(frozen=True, eq=False)
-class BootstrapComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class BootstrapComparison(Printed):
     """The likelihood-ratio test of a small model within a big one, by simulation.
 
     Attributes
@@ -48,8 +49,8 @@ class BootstrapComparison:
         """Monte-Carlo standard error of the p-value."""
         return float(np.sqrt(self.p_value * (1.0 - self.p_value) / len(self.null)))
 
-    def __str__(self) -> str:
-        lines = [
+    def _parts(self) -> list[Shown]:
+        lines: list[Shown] = [
             f"Parametric bootstrap of the likelihood ratio ({self.method}), {len(self.null)} draws",
             f"  small: {self.small}",
             f"  big:   {self.big}",
@@ -59,7 +60,7 @@ class BootstrapComparison:
         ]
         if self.n_failed:
             lines.append(f"  {self.n_failed} draws could not be fitted and are left out.")
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return [*lines, *(f"  {note}" for note in self.notes)]
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,14 @@ from henderson.engine.criterion import Factorisation, factorise
 from henderson.engine.crossproducts import cross_products
 from henderson.engine.problem import Rows
 from henderson.errors import DesignError
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
 
 
-@dataclass(frozen=True)
-class CAic:
+@dataclass(frozen=True, repr=False)
+class CAic(Printed):
     """Conditional AIC.
 
     Attributes
@@ -52,10 +53,10 @@ class CAic:
         """The criterion of Vaida & Blanchard."""
         return -2.0 * self.llf + 2.0 * (self.edf_known + 1.0)
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import caic_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import caic_parts
 
-        return caic_text(self)
+        return caic_parts(self)
 
 
 def caic(fit: Fit) -> CAic:

@@ -33,7 +33,8 @@ def independent_clusters(fit: Fit, cluster: Any = None) -> Factor:
         if factor.known is not None:
             raise DesignError(
                 f"The levels of '{factor.name}' have a known covariance, so no clusters of rows "
-                "are independent: use the parametric bootstrap or model-based standard errors."
+                "are independent: use the parametric bootstrap (with other intervals than bca) or "
+                "model-based standard errors."
             )
         split = split_levels(factor, found.codes)
         if len(split):

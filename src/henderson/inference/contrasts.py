@@ -25,6 +25,7 @@ from henderson.inference.multiplicity import (
     critical_values,
 )
 from henderson.inference.wald import check_level
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -34,8 +35,8 @@ DEFAULT_ADJUST = {"pairwise": "tukey", "reference": "mvt", "consecutive": "mvt"}
 DEGREES = ("linear", "quadratic", "cubic", "quartic")
 
 
-@dataclass(frozen=True, eq=False)
-class Contrasts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Contrasts(Printed):
     """Contrasts of estimated means with tests and intervals.
 
     Attributes
@@ -61,12 +62,10 @@ class Contrasts:
         """The frame, a copy."""
         return self.frame.copy()
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import contrasts_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import contrasts_parts
 
-        return contrasts_text(self)
-
-    __repr__ = __str__
+        return contrasts_parts(self)
 
 
 def contrast(

@@ -19,6 +19,7 @@ import numpy as np
 from henderson.errors import DesignError
 from henderson.inference.chibar import chi2_tail, even_mixture_tail
 from henderson.model import fit_design
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -29,8 +30,8 @@ MOST_LEVELS = 4000
 BATCH = 2000
 
 
-@dataclass(frozen=True)
-class ExactRlrt:
+@dataclass(frozen=True, repr=False)
+class ExactRlrt(Printed):
     """The exact test that one variance is zero.
 
     Attributes
@@ -50,10 +51,10 @@ class ExactRlrt:
     p_naive: float
     nsim: int
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import rlrt_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import rlrt_parts
 
-        return rlrt_text(self)
+        return rlrt_parts(self)
 
 
 def exact_rlrt(

@@ -20,6 +20,7 @@ from henderson.inference.chibar import chi2_tail
 from henderson.inference.nesting import check_same_data, embed, outside_columns, same_fixed_part
 from henderson.inference.residual_nesting import model_text, residual_remark
 from henderson.model import fit_design
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +34,8 @@ COLUMNS = (
 SLACK = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class ModelComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelComparison(Printed):
     """Likelihood-ratio tests of each model against the one before it.
 
     Attributes
@@ -56,12 +57,10 @@ class ModelComparison:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import comparison_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import comparison_parts
 
-        return comparison_text(self)
-
-    __repr__ = __str__
+        return comparison_parts(self)
 
 
 @dataclass(frozen=True)

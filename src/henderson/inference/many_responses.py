@@ -13,6 +13,7 @@ from henderson.errors import DataError, DesignError, FormulaError
 from henderson.inference.ddf import method_name
 from henderson.inference.refits import Components, Shared, components, shared_design
 from henderson.simulation import blank_design
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 DDF = ("satterthwaite", "residual", "normal")
 
 
-@dataclass(frozen=True, eq=False)
-class ManyResults:
+@dataclass(frozen=True, eq=False, repr=False)
+class ManyResults(Printed):
     """Estimates and tests of p fixed effects for m responses; NaN where a fit failed.
 
     Attributes
@@ -70,15 +71,15 @@ class ManyResults:
         columns = ("estimate", "std_error", "df", "statistic", "p_value", "p_adjusted")
         return pd.DataFrame({c: getattr(self, c)[:, k] for c in columns}, index=self.responses)
 
-    def __str__(self) -> str:
+    def _parts(self) -> list[Shown]:
         m = len(self.responses)
-        lines = [f"{m} responses, {self.method}, {self.ddf} df"]
+        lines: list[Shown] = [f"{m} responses, {self.method}, {self.ddf} df"]
         for k, name in enumerate(self.names):
             found = int((self.p_adjusted[:, k] < 0.05).sum())
             lines.append(f"  {name}: {found} with p < 0.05 after adjustment (FDR)")
         if self.failures:
             lines.append(f"{len(self.failures)} could not be fitted: see .failures.")
-        return "\n".join(lines)
+        return lines
 
 
 def lmm_many(
@@ -163,12 +164,14 @@ def _results(
     statistic = estimate / se
     p_value = t_tail(statistic, df)
     sigmas = tuple(_spread(s, whole) for s in found.sigmas)
+    natural = _spread(found.natural, whole)
     places = np.flatnonzero(whole)
     failures = {labels[i]: "missing or infinite values" for i in np.flatnonzero(~whole)}
     failures |= {labels[places[i]]: text for i, text in found.failures.items()}
     return ManyResults(
         labels, shared.names, estimate, se, df, statistic, p_value, false_discovery(p_value),
-        np.sqrt(sigma2), _spread(found.criterion, whole), components(shared, sigmas, sigma2),
+        np.sqrt(sigma2), _spread(found.criterion, whole),
+        components(shared, sigmas, sigma2, natural),
         _spread(found.converged, whole) == 1.0, failures, "REML" if shared.reml else "ML", ddf,
     )  # fmt: skip
 

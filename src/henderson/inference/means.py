@@ -19,6 +19,7 @@ from henderson.formula.names import names
 from henderson.inference.ddf import ddf_method, used_method
 from henderson.inference.grid import Grid, reference_grid, response_scale
 from henderson.inference.wald import check_level, t_quantile
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 STEP = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
-class Means:
+@dataclass(frozen=True, eq=False, repr=False)
+class Means(Printed):
     """Estimated means, or slopes, with intervals.
 
     Attributes
@@ -102,12 +103,10 @@ class Means:
 
         return with_letters(self, adjust, alpha)
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import means_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import means_parts
 
-        return means_text(self)
-
-    __repr__ = __str__
+        return means_parts(self)
 
 
 def emmeans(

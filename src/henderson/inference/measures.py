@@ -18,6 +18,7 @@ from henderson.inference.lrt import by_ml
 from henderson.inference.nesting import check_same_data, same_fixed_part
 from henderson.inference.residual_nesting import model_text
 from henderson.residuals import residual_covariance
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,22 +47,22 @@ class Variances:
         return self.fixed + self.by_groups + self.residual
 
 
-@dataclass(frozen=True)
-class R2:
+@dataclass(frozen=True, repr=False)
+class R2(Printed):
     """Shares of variance explained by the fixed part, and by fixed and random parts together."""
 
     marginal: float
     conditional: float
     variances: Variances
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import r2_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import r2_parts
 
-        return r2_text(self)
+        return r2_parts(self)
 
 
-@dataclass(frozen=True)
-class Icc:
+@dataclass(frozen=True, repr=False)
+class Icc(Printed):
     """Intraclass correlations.
 
     Attributes
@@ -77,14 +78,14 @@ class Icc:
     by_group: dict[str, float]
     variances: Variances
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import icc_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import icc_parts
 
-        return icc_text(self)
+        return icc_parts(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Printed):
     """Fits side by side.
 
     Attributes
@@ -102,12 +103,10 @@ class Comparison:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import weights_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import weights_parts
 
-        return weights_text(self)
-
-    __repr__ = __str__
+        return weights_parts(self)
 
 
 def variances(fit: Fit) -> Variances:

@@ -22,6 +22,7 @@ from henderson.simulation import (
     process_from,
     process_of,
 )
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 DDF = ("satterthwaite", "kenward-roger", "residual", "normal")
 
 
-@dataclass(frozen=True, eq=False)
-class Power:
+@dataclass(frozen=True, eq=False, repr=False)
+class Power(Printed):
     """Power of the two-sided t-test of one fixed effect.
 
     Attributes
@@ -53,9 +54,11 @@ class Power:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import frame_grid
+
         heading = f"Power of the t-test of {self.term} at {self.alpha:g} ({self.ddf} df)"
-        return f"{heading}\n{self.table.to_string(index=False)}"
+        return [heading, frame_grid(self.table, {c: c for c in self.table}, labels=0)]
 
 
 def power(

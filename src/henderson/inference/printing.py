@@ -1,4 +1,4 @@
-"""Results of inference as text of at most 80 columns."""
+"""Results of inference as headings, tables and remarks, for the terminal and for notebooks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from henderson.tables.console import DDF_WORDS
-from henderson.tables.layout import Grid, clean, wrap
+from henderson.tables.layout import Grid, clean
 from henderson.tables.numerals import column, fixed, number, p_value
+from henderson.tables.printed import Parted, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from henderson.inference.means import Means
     from henderson.inference.measures import R2, Comparison, Icc, Variances
     from henderson.inference.ranova import Ranova
+    from henderson.inference.structure_comparison import StructureComparison
 
 # Numbers whose unit is that of a log-likelihood.
 DECIMALS = {
@@ -30,13 +32,16 @@ DECIMALS = {
     "llf": 2,
     "statistic_lr": 3,
     "delta": 2,
+    "delta_aic": 2,
+    "delta_bic": 2,
     "weight": 4,
     "bic_weight": 4,
 }
+HEADINGS = {"std_error": "SE", "statistic": "t", "p_value": "p"}
 TYPE_WORDS = {1: "I", 2: "II", 3: "III"}
 
 
-def anova_text(result: Anova) -> str:
+def anova_parts(result: Anova) -> list[Shown]:
     """lmerTest's layout."""
     table = result.table
     heading = f"Type {TYPE_WORDS[result.type]} Analysis of Variance"
@@ -45,7 +50,7 @@ def anova_text(result: Anova) -> str:
     else:
         how = f"Denominator df: {DDF_WORDS.get(result.ddf, clean(result.ddf))}."
     if table.empty:
-        return f"{heading}\nThe fixed part has no terms but the intercept: nothing to test."
+        return [heading, "The fixed part has no terms but the intercept: nothing to test."]
     body = frame_grid(
         table,
         {
@@ -58,8 +63,8 @@ def anova_text(result: Anova) -> str:
             "p_value": "Pr(>F)",
         },
         labels=1,
-    ).lines()
-    return "\n".join([heading, *body, how, *footer(result.notes)])
+    )
+    return [heading, body, how, *result.notes]
 
 
 def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Grid:
@@ -67,7 +72,7 @@ def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Gr
     cells = []
     for i, name in enumerate(headings):
         values = table[name].tolist()
-        if i < labels:
+        if i < labels or any(isinstance(v, str) for v in values):
             cells.append([label(v) for v in values])
         elif name.startswith("p_"):
             cells.append([_blank_nan(v, p_value) for v in values])
@@ -78,6 +83,14 @@ def frame_grid(table: pd.DataFrame, headings: dict[str, str], labels: int) -> Gr
         else:
             cells.append(_numbers(values))
     return Grid(tuple(headings.values()), tuple(zip(*cells, strict=True)), labels=labels)
+
+
+def estimates_grid(table: pd.DataFrame, level: float = 0.95) -> Grid:
+    """One row a parameter, by the frame's index; its columns are statistics of it."""
+    headings = {name: HEADINGS.get(name, name) for name in table.columns}
+    for name in {"lower", "upper"} & set(headings):
+        headings[name] = f"{name} {100 * level:g}%"
+    return frame_grid(table.assign(of=table.index), {"of": "", **headings}, labels=1)
 
 
 def label(value: object) -> str:
@@ -98,15 +111,9 @@ def _blank_nan(value: float, show) -> str:  # type: ignore[no-untyped-def]
     return "" if np.isnan(value) else str(show(value))
 
 
-def footer(lines: Iterable[str]) -> list[str]:
-    """Remarks below a table, wrapped."""
-    return [wrap(line, rest="  ") for line in lines]
-
-
-def comparison_text(result: ModelComparison) -> str:
+def comparison_parts(result: ModelComparison) -> list[Shown]:
     """lme4's layout: the formulas, then a table by number."""
     table = result.table
-    lines = ["Likelihood-ratio tests of nested models", *_numbered(table["model"])]
     shown = table.assign(
         model=[str(i) for i in range(1, len(table) + 1)], statistic_lr=table["statistic"]
     )
@@ -124,16 +131,21 @@ def comparison_text(result: ModelComparison) -> str:
     if "p_bootstrap" in table:
         del headings["p_boundary"]  # a line has room for one of them
         headings["p_bootstrap"] = "Pr(boot)"
-    lines += frame_grid(shown, headings, labels=1).lines()
     words = {"REML": "restricted likelihood (REML)", "ML": "likelihood (ML)"}
-    return "\n".join([*lines, f"Compared: {words[result.method]}.", *footer(result.notes)])
+    return [
+        "Likelihood-ratio tests of nested models",
+        *_numbered(table["model"]),
+        frame_grid(shown, headings, labels=1),
+        f"Compared: {words[result.method]}.",
+        *result.notes,
+    ]
 
 
 def _numbered(texts: Iterable[str]) -> list[str]:
-    return [wrap(text, f"{i}: ", "   ") for i, text in enumerate(texts, 1)]
+    return [f"{i}: {text}" for i, text in enumerate(texts, 1)]
 
 
-def ranova_text(result: Ranova) -> str:
+def ranova_parts(result: Ranova) -> list[Shown]:
     """lmerTest's layout."""
     shown = result.table.assign(statistic_lr=result.table["statistic"])
     headings = {
@@ -148,27 +160,25 @@ def ranova_text(result: Ranova) -> str:
     }
     words = {"REML": "REML likelihoods", "ML": "likelihoods"}
     remark = "Pr(bound) minds that variances cannot be negative (mixture of chi-squares)."
-    lines = [
+    return [
         f"Random terms left out or reduced one at a time, by ratios of {words[result.method]}",
-        *frame_grid(shown, headings, labels=1).lines(),
+        frame_grid(shown, headings, labels=1),
         remark,
     ]
-    return "\n".join(lines)
 
 
-def rlrt_text(result: ExactRlrt) -> str:
+def rlrt_parts(result: ExactRlrt) -> list[Shown]:
     """The exact test in three lines."""
-    lines = [
+    return [
         f"Exact restricted likelihood-ratio test of {result.term}",
         f"LRT = {number(result.statistic)}, p = {number(result.p_value)} (Monte Carlo error "
         f"{number(result.std_error, 2)} from {result.nsim} draws of the null distribution)",
         f"Large-sample p: {number(result.p_boundary)} (half chi2_0, half chi2_1), "
         f"{number(result.p_naive)} (chi2_1)",
     ]
-    return "\n".join(wrap(line, rest="  ") for line in lines)
 
 
-def means_text(result: Means) -> str:
+def means_parts(result: Means) -> list[Shown]:
     """A table for each part, and what was averaged over below."""
     headings = {
         **{name: name for name in result.of},
@@ -178,11 +188,11 @@ def means_text(result: Means) -> str:
         "lower": f"lower {100 * result.level:g}%",
         "upper": f"upper {100 * result.level:g}%",
     }
-    lines = _parted(result.frame, result.by, headings, max(len(result.of), 1))
-    return "\n".join([*lines, ddf_line(result.ddf), *footer(result.notes)])
+    table = _parted(result.frame, result.by, headings, max(len(result.of), 1))
+    return [table, ddf_line(result.ddf), *result.notes]
 
 
-def contrasts_text(result: Contrasts) -> str:
+def contrasts_parts(result: Contrasts) -> list[Shown]:
     """A table for each part, and which adjustment was made below."""
     headings = {
         "contrast": "contrast",
@@ -194,15 +204,13 @@ def contrasts_text(result: Contrasts) -> str:
         "lower": f"lower {100 * result.level:g}%",
         "upper": f"upper {100 * result.level:g}%",
     }
-    lines = _parted(result.frame, result.by, headings, 1)
+    table = _parted(result.frame, result.by, headings, 1)
     tests = (
         len(result.frame) // max(len(result.frame.groupby(list(result.by))), 1)
         if result.by
         else len(result.frame)
     )
-    return "\n".join(
-        [*lines, ddf_line(result.ddf), *footer([*_adjustment(result, tests), *result.notes])]
-    )
+    return [table, ddf_line(result.ddf), *_adjustment(result, tests), *result.notes]
 
 
 ADJUSTMENT_WORDS = {
@@ -230,62 +238,53 @@ def ddf_line(ddf: str) -> str:
 
 def _parted(
     table: pd.DataFrame, by: Sequence[str], headings: dict[str, str], labels: int
-) -> list[str]:
-    """The rows under a heading for each combination of `by`; all parts with the same columns."""
-    shown = frame_grid(table, headings, labels=labels)
+) -> Grid | Parted:
+    """The rows under a heading for each combination of `by`."""
+    grid = frame_grid(table, headings, labels=labels)
     if not by:
-        return shown.lines()
-    lines = shown.lines()
-    keys = list(table[list(by)].itertuples(index=False, name=None))
-    out: list[str] = []
-    for key in dict.fromkeys(keys):
-        part = ", ".join(f"{name} = {label(v)}" for name, v in zip(by, key, strict=True))
-        rows = [line for line, k in zip(lines[1:], keys, strict=True) if k == key]
-        out += [wrap(f"{part}:"), lines[0], *rows, ""]
-    return out
+        return grid
+    keys = table[list(by)].itertuples(index=False, name=None)
+    pairs = [zip(by, key, strict=True) for key in keys]
+    return Parted(grid, tuple(", ".join(f"{n} = {label(v)}" for n, v in p) + ":" for p in pairs))
 
 
-def r2_text(result: R2) -> str:
+def r2_parts(result: R2) -> list[Shown]:
     """Marginal and conditional R2, and where the variance comes from."""
-    return "\n".join(
-        [
-            f"R2 marginal (fixed effects):                {result.marginal:.4f}",
-            f"R2 conditional (fixed and random effects):  {result.conditional:.4f}",
-            variance_line(result.variances),
-        ]
-    )
+    return [
+        f"R2 marginal (fixed effects):                {result.marginal:.4f}",
+        f"R2 conditional (fixed and random effects):  {result.conditional:.4f}",
+        variance_line(result.variances),
+    ]
 
 
-def icc_text(result: Icc) -> str:
+def icc_parts(result: Icc) -> list[Shown]:
     """Intraclass correlations and where the variance comes from."""
-    lines = [
+    lines: list[Shown] = [
         f"ICC adjusted (of random and residual variance):  {result.adjusted:.4f}",
         f"ICC unadjusted (of all variance):                {result.unadjusted:.4f}",
     ]
     if len(result.by_group) > 1:
         shares = ", ".join(f"{name} {value:.4f}" for name, value in result.by_group.items())
-        lines.append(wrap(f"By grouping factor (adjusted): {shares}", rest="  "))
-    return "\n".join([*lines, variance_line(result.variances)])
+        lines.append(f"By grouping factor (adjusted): {shares}")
+    return [*lines, variance_line(result.variances)]
 
 
 def variance_line(v: Variances) -> str:
     parts = [f"fixed {number(v.fixed)}", *(f"{n} {number(x)}" for n, x in v.random.items())]
-    return wrap(f"Variances: {', '.join(parts)}, residual {number(v.residual)}", rest="  ")
+    return f"Variances: {', '.join(parts)}, residual {number(v.residual)}"
 
 
-def caic_text(result: CAic) -> str:
+def caic_parts(result: CAic) -> list[Shown]:
     """The criterion and its two counts of degrees of freedom."""
-    return "\n".join(
-        [
-            f"Conditional AIC: {result.value:.2f} (Greven & Kneib 2010)",
-            f"Conditional log-likelihood: {result.llf:.2f}; effective df: {result.edf:.2f}",
-            f"With known covariance parameters (Vaida & Blanchard 2005): "
-            f"{result.value_known:.2f}, df {result.edf_known:.2f}",
-        ]
-    )
+    return [
+        f"Conditional AIC: {result.value:.2f} (Greven & Kneib 2010)",
+        f"Conditional log-likelihood: {result.llf:.2f}; effective df: {result.edf:.2f}",
+        f"With known covariance parameters (Vaida & Blanchard 2005): "
+        f"{result.value_known:.2f}, df {result.edf_known:.2f}",
+    ]
 
 
-def weights_text(result: Comparison) -> str:
+def weights_parts(result: Comparison) -> list[Shown]:
     """The formulas, then a table by number."""
     table = result.table
     shown = table.assign(model=[str(i) for i in range(1, len(table) + 1)])
@@ -300,5 +299,27 @@ def weights_text(result: Comparison) -> str:
         "bic_weight": "BIC weight",
     }
     grid = frame_grid(shown, headings, labels=1)
-    lines = ["Fits by AIC, with evidence weights", *_numbered(table["model"]), *grid.lines()]
-    return "\n".join([*lines, *footer(result.notes)])
+    heading = "Fits by AIC, with evidence weights"
+    return [heading, *_numbered(table["model"]), grid, *result.notes]
+
+
+def structures_parts(result: StructureComparison) -> list[Shown]:
+    """The structures, then a table by number."""
+    names = result.table["structure"].tolist()
+    numbers = {name: str(i) for i, name in enumerate(names, 1)}
+    against = [numbers.get(name, "") for name in result.table["against"]]
+    shown = result.table.assign(structure=list(numbers.values()), against=against)
+    headings = {
+        "structure": "",
+        "npar": "npar",
+        "llf": "logLik",
+        "aic": "AIC",
+        "delta_aic": "delta",
+        "bic": "BIC",
+        "delta_bic": "delta",
+        "against": "against",
+        "p_value": "Pr(>Chisq)",
+    }
+    failures = [f"Not fitted: {name} ({why})" for name, why in result.failures.items()]
+    heading = f"Covariance structures by {result.by.upper()} ({result.method})"
+    return [heading, *_numbered(names), frame_grid(shown, headings, labels=1), *failures]

@@ -22,10 +22,13 @@ from henderson.inference.profile_paths import (
     LowerDeviance,
     Path,
     again_from,
+    is_plain,
     ml_optimum,
     paths,
 )
+from henderson.inference.profile_structures import structured_paths
 from henderson.inference.wald import check_level
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,19 +36,20 @@ if TYPE_CHECKING:
     from henderson.engine.optimise import Optimum
     from henderson.fit import Fit
 
-KINDS = ("fixed", "sigma", "sd", "cor")
+KINDS = ("fixed", "sigma", "sd", "cor", "structure")
 # Curves reach a little beyond the 99 % limits, in steps of a quarter of zeta.
 REACH, STEP = 2.75, 0.25
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, eq=False)
-class Profile:
+@dataclass(frozen=True, eq=False, repr=False)
+class Profile(Printed):
     """Profile likelihood of some parameters of a fit.
 
     Attributes
     ----------
-    curves : one row a point: parameter, kind ("fixed", "sigma", "sd", "cor"), value, zeta.
+    curves : one row a point: parameter, kind ("fixed", "sigma", "sd", "cor", "structure" for other
+        parameters of structured terms and residuals), value, zeta.
     estimates : maximum likelihood estimates by parameter; a correlation with an effect without
         variance has none (NaN).
     """
@@ -66,10 +70,12 @@ class Profile:
         """The curves, a copy."""
         return self.curves.copy()
 
-    def __str__(self) -> str:
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import estimates_grid
+
         table = self.confint()
         table.insert(0, "estimate", self.estimates)
-        return f"Profile likelihood (ML), 95 % limits\n{table.to_string()}"
+        return ["Profile likelihood (ML), 95 % limits", estimates_grid(table)]
 
 
 def profile(fit: Fit, which: str | Iterable[str] | None = None) -> Profile:
@@ -78,7 +84,7 @@ def profile(fit: Fit, which: str | Iterable[str] | None = None) -> Profile:
     Raises
     ------
     DesignError : a name that is no parameter.
-    FitError : the model has no profile (structured residuals, or other covariance structures).
+    FitError : the model has no profile (a variance of the fitted values, an iterative fit).
     """
     import pandas as pd
 
@@ -121,7 +127,7 @@ def _from_the_lowest(
         try:
             return work(_chosen(fit, ml, which))
         except LowerDeviance as found:
-            ml = again_from(ml, found.sigmas)
+            ml = again_from(ml, found.phi)
     raise FitError(
         "The profile keeps finding lower deviances than the fit's: the likelihood has many "
         "optima. Simplify the random effects."
@@ -129,11 +135,12 @@ def _from_the_lowest(
 
 
 def _chosen(fit: Fit, ml: Optimum, which: str | Iterable[str] | None) -> tuple[Path, ...]:
+    walks = paths if is_plain(ml) else structured_paths
     if which is None:
-        return paths(fit, ml)
+        return walks(fit, ml)
     wanted = [which] if isinstance(which, str) else list(which)
     plain = {"fixed", "sigma", *fit.design.names}
-    every = paths(fit, ml, terms=not plain.issuperset(wanted))
+    every = walks(fit, ml, terms=not plain.issuperset(wanted))
     known = [*(p.name for p in every), *KINDS]
     for name in wanted:
         if name not in known:

@@ -26,11 +26,11 @@ PROFILED = ("us", "diag")
 
 
 class LowerDeviance(Exception):
-    """A path has found a better fit: `sigmas`, relative, in the engine's order and coordinates."""
+    """A path has found a better fit, at phi."""
 
-    def __init__(self, sigmas: tuple[np.ndarray, ...]) -> None:
+    def __init__(self, phi: np.ndarray) -> None:
         super().__init__("A profile found a lower deviance than the fit.")
-        self.sigmas = sigmas
+        self.phi = phi
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Path:
             return 0.0
         if v not in self.seen:
             near = min(self.seen, key=lambda w: abs(w - v), default=None)
+            if near is None or abs(near - v) > abs(self.centre - v):
+                near = None  # the optimum itself is nearer
             self.seen[v] = self.solve(v, None if near is None else self.seen[near].state)
         return float(np.sign(v - self.centre) * np.sqrt(self._rise(v)))
 
@@ -145,35 +147,46 @@ def ml_optimum(fit: Fit) -> Optimum:
 
     Raises
     ------
-    FitError : structured residuals.
+    FitError : the fit has no factorisation, or a variance that depends on its fitted values.
     """
     optimum = fit.optimum
-    cross = _products(optimum)
-    return optimise_products(optimum.problem, cross, False) if optimum.reml else optimum
+    with_factor(optimum.factorisation, "Profile likelihood")
+    residual = fit.design.residual
+    if residual is not None and residual.terms.of_fitted:
+        raise FitError(
+            "Where the variance depends on the fitted values, it moves with every parameter that "
+            "is held, and no likelihood is profiled: use fit.confint(method='bootstrap'), or a "
+            "variance function of a covariate."
+        )
+    if not optimum.reml:
+        return optimum
+    start = None if is_plain(optimum) else optimum.at.phi
+    return optimise_products(optimum.problem, optimum.cross, False, start)
+
+
+def is_plain(optimum: Optimum) -> bool:
+    """Whether the residuals are independent, every Sigma is unstructured or diagonal, and the
+    random effects leave a residual."""
+    cross, terms = optimum.cross, optimum.layout.terms
+    return (
+        isinstance(cross, CrossProducts)
+        and all(levels * size < cross.n for levels, size in cross.sizes)
+        and all(t.structure.size == 1 or t.structure.name in PROFILED for _, t in terms)
+    )
 
 
 def _products(optimum: Optimum) -> CrossProducts:
-    with_factor(optimum.factorisation, "Profile likelihood")
-    if not isinstance(optimum.cross, CrossProducts):
-        raise FitError(
-            "Profile likelihood is worked out here for independent residuals, and not for several "
-            "effects by level of a known covariance alone: use fit.confint(method='wald')."
-        )
+    assert isinstance(optimum.cross, CrossProducts)
     return optimum.cross
 
 
-def again_from(ml: Optimum, sigmas: tuple[np.ndarray, ...]) -> Optimum:
-    """Descend from covariances (engine's order and coordinates) that are better than the fit's."""
-    return optimise_products(ml.problem, ml.cross, False, ml.layout.start(list(sigmas)))
+def again_from(ml: Optimum, phi: np.ndarray) -> Optimum:
+    """Descend from parameters that are better than the fit's."""
+    return optimise_products(ml.problem, ml.cross, False, phi)
 
 
 def paths(fit: Fit, ml: Optimum, *, terms: bool = True) -> tuple[Path, ...]:
-    """The paths of all parameters: standard deviations and correlations, sigma, fixed effects.
-
-    Raises
-    ------
-    FitError : with `terms`, a term whose structure has no path.
-    """
+    """The paths of a plain model: standard deviations and correlations, sigma, fixed effects."""
     own = _term_paths(fit, ml) if terms else ()
     return (*own, _sigma_path(ml), *_fixed_paths(fit, ml))
 
@@ -243,11 +256,6 @@ def _term_paths(fit: Fit, ml: Optimum) -> Iterator[Path]:
     for t, factor in enumerate(fit.design.random):
         for slot in factor.slots:
             at = Place(ml, places[t, slot.columns.start], t, slot.columns)
-            if at.structure not in PROFILED:
-                raise FitError(
-                    f"The standard deviations of {slot.term.text} have no profile here: ask for "
-                    "which='fixed', or use method='bootstrap'."
-                )
             pairs = [(i, j) for i in range(at.size) for j in range(i + 1, at.size)]
             yield from (at.sd_path(f"sd_{n}|{factor.name}", i) for i, n in enumerate(slot.names))
             if at.structure == "us":
@@ -338,5 +346,5 @@ def _checked(
     deviance: float, state: np.ndarray, ml: Optimum, sigmas: tuple[np.ndarray, ...]
 ) -> Solved:
     if deviance < ml.at.value - SLACK:
-        raise LowerDeviance(sigmas)
+        raise LowerDeviance(ml.layout.start(list(sigmas)))
     return Solved(deviance, state)

@@ -17,6 +17,7 @@ from henderson.design.evaluate import restored
 from henderson.errors import DesignError
 from henderson.inference.lrt import LikelihoodRatio, likelihood_ratio
 from henderson.model import fit_design
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,8 @@ COLUMNS = ("term", "npar", "llf", "aic", "statistic", "df", "p_value", "p_bounda
 NONE = "<none>"
 
 
-@dataclass(frozen=True, eq=False)
-class Ranova:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ranova(Printed):
     """Likelihood-ratio tests of the random terms.
 
     Attributes
@@ -47,12 +48,10 @@ class Ranova:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        from henderson.inference.printing import ranova_text
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import ranova_parts
 
-        return ranova_text(self)
-
-    __repr__ = __str__
+        return ranova_parts(self)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from henderson.engine.many import ManyFits, fit_many, suits
+from henderson.engine.many import ManyFits, fit_many, natural_names, suits
 from henderson.engine.optimise import RULES
 from henderson.engine.problem import Grouping
 from henderson.errors import FitError
@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TermNames:
-    """A term for reports: its factor (position, name), columns there, their names, structure."""
+    """A term for reports: its factor (position, name), columns there, their names, structure.
+
+    natural : names of the parameters, "sd" and "rho", of a structure that has fewer than its
+        covariance has entries; none for others. text : the term as it is written.
+    """
 
     factor: int
     group: str
     columns: slice
     names: tuple[str, ...]
     structure: str
+    natural: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,17 @@ def shared_design(design: Design, reml: bool) -> Shared:
         replace(g, z=f.z) for f, g in zip(design.random, standard.groupings, strict=True)
     )
     terms = tuple(
-        TermNames(t, f.name, slot.columns, slot.names, slot.term.structure)
-        for t, f in enumerate(design.random)
-        for slot in f.slots
+        TermNames(
+            t,
+            f.name,
+            slot.columns,
+            slot.names,
+            slot.term.structure,
+            natural_names(term, slot.names),
+            slot.term.text,
+        )
+        for t, (f, g) in enumerate(zip(design.random, groupings, strict=True))
+        for slot, term in zip(f.slots, g.terms, strict=True)
     )
     return Shared(
         design.X, groupings, design.weights, design.offset, reml, design.names, terms, standard.r_z
@@ -113,7 +127,8 @@ def shared_design(design: Design, reml: bool) -> Shared:
 class Components:
     """Covariance parameters of m fits.
 
-    sd (m, k), cor (m, c; NaN where an effect does not vary), theta (m, t), with their names;
+    sd (m, k), cor (m, c; NaN where an effect does not vary) of the terms without structure,
+    natural (m, s; "sd|ar1(1 | g)") of those with one, theta (m, t), with their names;
     singular (m,).
     """
 
@@ -121,13 +136,20 @@ class Components:
     sd_names: tuple[str, ...]
     cor: np.ndarray
     cor_names: tuple[str, ...]
+    natural: np.ndarray
+    natural_names: tuple[str, ...]
     theta: np.ndarray
     theta_names: tuple[str, ...]
     singular: np.ndarray
 
 
-def components(shared: Shared, sigmas: tuple[np.ndarray, ...], sigma2: np.ndarray) -> Components:
-    """What relative covariances (m, K, K) per factor and residual variances (m,) amount to."""
+def components(
+    shared: Shared, sigmas: tuple[np.ndarray, ...], sigma2: np.ndarray, natural: np.ndarray
+) -> Components:
+    """What relative covariances (m, K, K) per factor and residual variances (m,) amount to.
+
+    natural : (m, s) parameters of the structured terms, term by term.
+    """
     m = len(sigma2)
     sd, cor, theta = _Columns(m), _Columns(m), _Columns(m)
     singular = np.zeros(m, dtype=bool)
@@ -135,13 +157,19 @@ def components(shared: Shared, sigmas: tuple[np.ndarray, ...], sigma2: np.ndarra
         block = sigmas[term.factor][:, term.columns, term.columns]
         back = shared.r_z[term.factor][term.columns, term.columns]
         singular |= _is_singular(back @ block @ back.T)
+        if term.natural:
+            continue
         _add_sds(sd, term, block, sigma2)
         if term.structure != "diag":
             _add_correlations(cor, term, block)
         _add_theta(theta, term, block)
+    structured = [(name, term.text) for term in shared.terms for name in term.natural]
+    for (name, text), values in zip(structured, natural.T, strict=True):
+        theta.add(f"{text}.{name}", values)
     return Components(
-        sd.array, tuple(sd.names), cor.array, tuple(cor.names), theta.array, tuple(theta.names),
-        singular,
+        sd.array, tuple(sd.names), cor.array, tuple(cor.names),
+        natural, tuple(f"{name}|{text}" for name, text in structured),
+        theta.array, tuple(theta.names), singular,
     )  # fmt: skip
 
 

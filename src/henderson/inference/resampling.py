@@ -149,7 +149,11 @@ def case_process(fit: Fit, cluster: Any) -> CaseProcess:
     FitError : structured residuals.
     """
     if is_structured(fit):
-        raise FitError("Clusters of rows with structured residuals are not resampled here.")
+        raise FitError(
+            "This model's clusters are not resampled, as its residuals are structured or its "
+            "levels correlated: use the parametric bootstrap, with percentile, basic or normal "
+            "intervals."
+        )
     found = independent_clusters(fit, cluster)
     y = fit.design.y if fit.design.offset is None else fit.design.y - fit.design.offset
     return CaseProcess(shared_of(fit), y, found.codes, len(found.levels))

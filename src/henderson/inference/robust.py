@@ -28,6 +28,7 @@ from henderson.data.factors import Factor
 from henderson.errors import DesignError
 from henderson.inference.clusters import independent_clusters
 from henderson.inference.wald import check_level, t_quantile, two_sided
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,8 @@ KINDS = ("CR0", "CR1", "CR2", "CR3")
 ALONE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
-class RobustCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustCovariance(Printed):
     """Cluster-robust covariance (p, p) of the fixed effects.
 
     Attributes
@@ -85,9 +86,11 @@ class RobustCovariance:
             }
         )
 
-    def __str__(self) -> str:
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import estimates_grid
+
         heading = f"Cluster-robust tests ({self.kind}, {self.n_clusters} clusters)"
-        return f"{heading}\n{self.to_frame().to_string()}"
+        return [heading, estimates_grid(self.to_frame())]
 
 
 def cov_robust(fit: Fit, kind: Kind = "CR2", cluster: Any = None) -> RobustCovariance:

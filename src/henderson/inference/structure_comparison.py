@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from henderson.errors import DesignError, FitError, FormulaError
-from henderson.formula.residual_terms import CorrelationTerm, VarianceTerm
+from henderson.formula import parse
+from henderson.formula.residual_terms import CorrelationTerm, VarianceProduct, VarianceTerm
 from henderson.formula.scanner import scan
 from henderson.inference.lrt import LikelihoodRatio, likelihood_ratio
 from henderson.model import lm, lmm
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class StructureComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class StructureComparison(Printed):
     """Structures in order of a criterion.
 
     Attributes
@@ -63,18 +65,10 @@ class StructureComparison:
         """The table, a copy."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        heading = f"Covariance structures by {self.by.upper()} ({self.method})"
-        shown = self.table.drop(columns=["statistic", "df"])
-        lines = [heading, shown.to_string(index=False, na_rep="", float_format=_short)]
-        lines += [f"Not fitted: {name} ({why})" for name, why in self.failures.items()]
-        return "\n".join(lines)
+    def _parts(self) -> list[Shown]:
+        from henderson.inference.printing import structures_parts
 
-    __repr__ = __str__
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1.0 else f"{value:.2f}"
+        return structures_parts(self)
 
 
 def compare_structures(
@@ -132,8 +126,13 @@ def _fit(
     random = parts.get("random")
     text = f"{formula} + {random}" if random else formula
     own = {k: v for k, v in parts.items() if k != "random"}
-    make = lmm if "|" in text else lm
-    return make(text, data, method=method, **{**keywords, **own})
+    given = {**keywords, **own}
+    random_terms = parse(text, frozenset(given.get("context") or {})).random
+    named = {v for t in random_terms for option, v in t.options if option == "matrix"}
+    matrices = {k: m for k, m in (given.pop("matrices", None) or {}).items() if k in named}
+    if not random_terms:
+        return lm(text, data, method=method, **given)
+    return lmm(text, data, method=method, matrices=matrices or None, **given)
 
 
 # ---- words
@@ -141,7 +140,7 @@ def _fit(
 
 def _named(structures: Iterable[Any] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Name -> the arguments of a model."""
-    if isinstance(structures, str | CorrelationTerm | VarianceTerm):
+    if isinstance(structures, str | CorrelationTerm | VarianceTerm | VarianceProduct):
         raise FormulaError("structures is a list: give several to compare.")
     items = (
         list(structures.items())
@@ -172,7 +171,7 @@ def _arguments(one: Any) -> dict[str, Any]:
         return {}
     if isinstance(one, CorrelationTerm):
         return {"correlation": one}
-    if isinstance(one, VarianceTerm):
+    if isinstance(one, VarianceTerm | VarianceProduct):
         return {"variance": one}
     if isinstance(one, str):
         return _read(one)

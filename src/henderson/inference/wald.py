@@ -13,6 +13,7 @@ from scipy import special
 
 from henderson.errors import DesignError
 from henderson.inference.ddf import DdfMethod, ddf_method, used_method
+from henderson.tables.printed import Printed, Shown
 
 if TYPE_CHECKING:
     from henderson.fit import Fit
@@ -38,8 +39,8 @@ class Contrast:
     upper: float
 
 
-@dataclass(frozen=True)
-class TestResult:
+@dataclass(frozen=True, repr=False)
+class TestResult(Printed):
     """t-tests of each row of a hypothesis L beta = q, and the F-test of all of them together.
 
     Attributes
@@ -68,12 +69,15 @@ class TestResult:
         rows = [[getattr(c, name) for name in columns] for c in self.contrasts]
         return pd.DataFrame(rows, columns=columns, index=[c.label for c in self.contrasts])
 
+    def _parts(self) -> list[Shown]:
+        from henderson.tables.console import test_parts
+
+        return test_parts(self)
+
     def __str__(self) -> str:
         from henderson.tables.console import test_text
 
         return test_text(self)
-
-    __repr__ = __str__
 
 
 def coefficient_ddf(fit: Fit, ddf: str) -> pd.Series:

@@ -48,29 +48,33 @@ class Blocks:
 def blocks(fit: Fit, rows: Any = None) -> Blocks:
     """The matrices of some rows: a level, a slice, a mask or positions; the first levels' if None.
 
+    The model has random effects.
+
     Raises
     ------
-    DesignError : no random effects, an unknown level, or more rows than can be drawn.
+    DesignError : an unknown level, or more rows than can be drawn.
     """
     from henderson.matrices import row_positions
 
-    if not fit.design.random:
-        raise DesignError("This model has no random effects, so Z has no columns to draw.")
-    where = _first_levels(fit) if rows is None else row_positions(fit, rows)
-    if not 0 < len(where) <= LARGEST:
-        raise DesignError(
-            f"{len(where)} rows cannot be drawn: choose between 1 and {LARGEST}, such as one level."
-        )
-    where = where[np.argsort(fit.design.random[0].codes[where], kind="stable")]
+    codes = fit.design.random[0].codes
+    where = _first_levels(codes) if rows is None else row_positions(fit, rows)
+    _check_count(where)
+    where = where[np.argsort(codes[where], kind="stable")]
     z, roots = _columns(fit, where)
     v = fit.V(where).to_numpy()
     r = fit.R(where).to_numpy() / fit.scale
     return Blocks(where, z, v, _henderson(z @ roots, fit.design.X[where], r), z.shape[1])
 
 
-def _first_levels(fit: Fit) -> np.ndarray:
-    """The rows of the first levels: whole levels up to the limit, at least one level in part."""
-    codes = fit.design.random[0].codes
+def _check_count(where: np.ndarray) -> None:
+    if not 0 < len(where) <= LARGEST:
+        raise DesignError(
+            f"{len(where)} rows cannot be drawn: choose between 1 and {LARGEST}, such as one level."
+        )
+
+
+def _first_levels(codes: np.ndarray) -> np.ndarray:
+    """The rows of the first levels: whole ones up to the limit, one at least in part."""
     order = np.argsort(codes, kind="stable")
     sizes = np.cumsum(np.bincount(codes))
     whole = sizes[sizes <= MOST_ROWS]
@@ -86,11 +90,18 @@ def _columns(fit: Fit, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z = np.zeros((len(where), len(present), k))
         z[np.arange(len(where)), code] = factor.z[where]
         parts.append(z.reshape(len(where), -1))
-        values, vectors = np.linalg.eigh(sigma)
-        # A QR of a square root gives the triangular factor also where sigma is singular.
-        _, upper = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T)
-        roots += [upper.T] * len(present)
+        between = np.eye(len(present))
+        if factor.known is not None:
+            between = _triangular(factor.known.covariance(present))
+        roots.append(np.kron(between, _triangular(sigma)))
     return np.hstack(parts), block_diag(*roots)
+
+
+def _triangular(sigma: np.ndarray) -> np.ndarray:
+    """The lower triangular factor of a covariance of any rank: a QR of a square root gives it."""
+    values, vectors = np.linalg.eigh(sigma)
+    _, upper = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T)
+    return upper.T
 
 
 def _henderson(z: np.ndarray, x: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -114,7 +125,12 @@ def _lower(a: np.ndarray) -> np.ndarray:
 def matrices(
     fit: Fit, rows: Any = None, axes: Sequence[Axes] | np.ndarray | None = None
 ) -> list[Axes]:
-    """Z, V and L of some rows as grids of colour: blue above zero, orange below, blank at zero."""
+    """Z, V and L of some rows as grids of colour: blue above zero, orange below, blank at zero.
+
+    Without random effects X, and V, which is R.
+    """
+    if not fit.design.random:
+        return _of_residuals(fit, rows, axes)
     found = blocks(fit, rows)
     drawn = lattice(axes, 3, PANEL)
     r, q = found.z.shape
@@ -124,6 +140,23 @@ def matrices(
     _grid(drawn[2], found.l, f"L: {q} random + {p} fixed")
     drawn[2].axhline(q - 0.5, color=MUTED, linewidth=0.7)
     drawn[2].axvline(q - 0.5, color=MUTED, linewidth=0.7)
+    return drawn
+
+
+def _of_residuals(fit: Fit, rows: Any, axes: Sequence[Axes] | np.ndarray | None) -> list[Axes]:
+    """X and V of some rows; the first groups' if None."""
+    from henderson.matrices import row_positions
+
+    residual = fit.design.residual
+    at = None if residual is None else residual.positions
+    codes = np.zeros(fit.nobs, dtype=np.intp) if at is None else at.codes
+    where = _first_levels(codes) if rows is None else row_positions(fit, rows)
+    _check_count(where)
+    where = where[np.argsort(codes[where], kind="stable")]
+    drawn = lattice(axes, 2, PANEL)
+    x, r = fit.design.X[where], len(where)
+    _grid(drawn[0], x, f"X: {r} rows, {x.shape[1]} columns")
+    _grid(drawn[1], fit.V(where).to_numpy(), f"V = R: {r} x {r}")
     return drawn
 
 

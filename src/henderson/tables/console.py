@@ -9,6 +9,7 @@ import numpy as np
 
 from henderson.tables.layout import WIDTH, Grid, clean, columns_of, wrap
 from henderson.tables.numerals import column, number, p_value
+from henderson.tables.printed import Shown
 
 if TYPE_CHECKING:
     from henderson.inference.wald import TestResult
@@ -31,13 +32,22 @@ DDF_WORDS = {
 def varcorr_text(varcorr: VarCorr) -> str:
     """Variances, standard deviations and correlations in lme4's layout."""
     lines = varcorr_grid(varcorr).lines(" ")
-    most = _most_correlated(varcorr)
-    if most > CORRELATIONS:
-        lines.append(
-            f" ({CORRELATIONS} of {most} columns of correlations; all of them: fit.varcorr().cor)"
-        )
+    lines += [f" {remark}" for remark in _left_out(varcorr)]
     lines += structure_lines(varcorr.structured)
     return "\n".join(lines)
+
+
+def varcorr_parts(varcorr: VarCorr) -> list[Shown]:
+    """The same table and remarks for a notebook."""
+    values = [values_text(part) for part in varcorr.structured]
+    return [varcorr_grid(varcorr), *_left_out(varcorr), *values]
+
+
+def _left_out(varcorr: VarCorr) -> list[str]:
+    most = _most_correlated(varcorr)
+    if most <= CORRELATIONS:
+        return []
+    return [f"({CORRELATIONS} of {most} columns of correlations; all of them: fit.varcorr().cor)"]
 
 
 def structure_lines(parts: Iterable[Structured]) -> list[str]:
@@ -120,10 +130,17 @@ def test_text(result: TestResult) -> str:
     first, *lines = _test_lines(_test_grid(result))
     heading = "Test for Constraints".center(WIDTH).rstrip()
     parts = [heading, ruler, first, "-" * WIDTH, *lines, ruler]
-    parts.append(f"Degrees of freedom: {DDF_WORDS.get(result.ddf, clean(result.ddf))}.")
-    if len(result.contrasts) > 1:
-        parts.append(wrap(joint_test(result), rest="  "))
-    return "\n".join(parts)
+    return "\n".join([*parts, *(wrap(remark, rest="  ") for remark in _test_remarks(result))])
+
+
+def test_parts(result: TestResult) -> list[Shown]:
+    """The same table and remarks for a notebook."""
+    return ["Test for Constraints", _test_grid(result), *_test_remarks(result)]
+
+
+def _test_remarks(result: TestResult) -> list[str]:
+    how = f"Degrees of freedom: {DDF_WORDS.get(result.ddf, clean(result.ddf))}."
+    return [how, joint_test(result)] if len(result.contrasts) > 1 else [how]
 
 
 def joint_test(result: TestResult) -> str:
