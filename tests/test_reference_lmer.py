@@ -331,3 +331,15 @@ def test_conditional_predictions_for_known_and_unseen_levels(case_id: str) -> No
     ours = fit.predict(case.new_rows, random="all", new_levels="population")
     expected = np.array(case.results["predict"]["conditional"]) + offset_of(case)
     assert_close(ours, expected, 1e-6, case.results["sigma"])
+
+
+def test_a_quadratic_in_age_by_subject_reaches_the_lower_optimum() -> None:
+    """lme4 1.1-31 stops near 447.34 on this singular fit."""
+    import henderson
+
+    fit = henderson.lmm(
+        "distance ~ age + I(age**2) + (age + I(age**2) | Subject)",
+        henderson.load_dataset("orthodont"),
+    )
+    assert -2.0 * fit.llf == pytest.approx(446.460682, abs=1e-5)
+    assert fit.optimum.verdict.evaluations <= 10
