@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from henderson.interop.statsmodels import mixedlm as mixedlm
     from henderson.model import lm as lm
     from henderson.model import lmm as lmm
+    from henderson.saved import load as load
     from henderson.seven import approaches as approaches
     from henderson.simulation import simulate as simulate
     from henderson.tables.model_table import table as table
@@ -60,6 +61,7 @@ _PUBLIC = {
     "lm": "henderson.model",
     "lmm": "henderson.model",
     "lmm_many": "henderson.inference.many_responses",
+    "load": "henderson.saved",
     "load_dataset": "henderson.data.bundled",
     "mixedlm": "henderson.interop.statsmodels",
     "power": "henderson.inference.power",

@@ -7,8 +7,9 @@ calls the room that works it out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -65,6 +66,8 @@ class Fit(Maketables):
     ----------
     design : the data as matrices.
     optimum : the engine's answer.
+    call : the arguments of the `lmm` or `lm` that made it, by name, for `update`; the data are the
+        caller's table itself, not a copy. Empty where something else made it.
 
     Attributes follow statsmodels' names (`params`, `bse`, `tvalues`, `pvalues`, `resid`, `llf`)
     for the fixed effects, and R's (`fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `theta`) with
@@ -73,6 +76,7 @@ class Fit(Maketables):
 
     design: Design
     optimum: Optimum
+    call: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     # -- what was fitted ---------------------------------------------------------------------
 
@@ -661,6 +665,48 @@ class Fit(Maketables):
         from henderson.model import refit
 
         return refit(self, y)
+
+    def update(self, formula: str | None = None, data: Any = None, **changes: Any) -> Fit:
+        """Fit again with another formula, other data, or other arguments of `lmm`.
+
+        Parameters
+        ----------
+        formula : R's notation: a dot is the old response, or the old terms, as in
+            `". ~ . - x"`, `"log(.) ~ ."`, `". ~ . + (1 | item) - (1 | g)"`. What is taken away has
+            to be there.
+        data : by default the table that was given to `lmm`, read again.
+        changes : `method`, `weights`, `subset`, ... as in `lmm`; None takes one back. Without
+            random terms left it is `lm` that fits.
+
+        Raises
+        ------
+        FitError : the fit was not made by `lmm` or `lm`. DesignError : an unknown argument.
+        FormulaError : a term to be taken away is not there; a dot within a term.
+
+        Examples
+        --------
+        >>> import henderson as hd
+        >>> fit = hd.lmm("Reaction ~ Days + (Days | Subject)", hd.load_dataset("sleepstudy"))
+        >>> fit.update(". ~ . - (Days | Subject) + (1 | Subject)", method="ML")
+        <Fit: Reaction ~ Days + (1 | Subject) (ML, n = 180)>
+        """
+        from henderson.model import update
+
+        return update(self, formula, data, changes)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fit to a file that `henderson.load` reads: data and numbers, no code.
+
+        The rows and columns that took part are in it, readable for everybody.
+
+        Raises
+        ------
+        FitError : a fit not of `lmm` or `lm`, or with names of `context`. DataError : a column of
+            something else than numbers, truth values and text.
+        """
+        from henderson.saved import save
+
+        save(self, path)
 
     def __str__(self) -> str:
         return str(self.summary())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -15,10 +16,11 @@ from henderson.design.residual import refuse_weights
 from henderson.engine.iterative_products import Engine
 from henderson.engine.optimise import optimise
 from henderson.engine.problem import Grouping, Standard, Term, engine_order, standardise
-from henderson.errors import FitError, FormulaError
+from henderson.errors import DesignError, FitError, FormulaError, did_you_mean
 from henderson.fit import Fit
 from henderson.formula import parse
 from henderson.formula.structures import CorrelationLike, VarianceLike, residual_terms
+from henderson.formula.updated import updated
 
 Method = Literal["REML", "ML"]
 ENGINES = ("auto", "exact", "iterative")
@@ -82,6 +84,7 @@ def lmm(
     >>> round(float(fit.params["edu"]), 6)
     0.131193
     """
+    call = dict(locals())
     residual = residual_terms(correlation, variance)
     refuse_weights(residual, weights)
     design = build(
@@ -99,7 +102,7 @@ def lmm(
             f"'{formula}' has no random term such as (1 | group): add one, or use henderson.lm."
         )
     _refuse_engine(engine, design)
-    return fit_design(design, method, engine=engine)
+    return replace(fit_design(design, method, engine=engine), call=call)
 
 
 def lm(
@@ -121,6 +124,7 @@ def lm(
     and statsmodels' `OLS` print. With `correlation` or `variance` it is generalised least squares,
     as R's `gls`. Parameters and errors as in `lmm`.
     """
+    call = dict(locals())
     random = parse(formula, frozenset(context or {})).random
     if random:
         terms = ", ".join(t.text for t in random)
@@ -136,7 +140,7 @@ def lm(
         context=context,
         residual=residual or None,
     )
-    return fit_design(design, method)
+    return replace(fit_design(design, method), call=call)
 
 
 def _refuse_engine(engine: str, design: Design) -> None:
@@ -252,6 +256,36 @@ def refit(fit: Fit, y: Any) -> Fit:
         raise FitError("The new response has missing or infinite values: give every row a number.")
     again = replace(fit.design, y=response)
     return fit_design(again, fit.method, fit.optimum.at.phi, fit.optimum.engine)
+
+
+def update(fit: Fit, formula: str | None, data: Any, changes: Mapping[str, Any]) -> Fit:
+    """The fit of the same call with some arguments changed; see `Fit.update`."""
+    if not fit.call:
+        raise FitError(
+            "update() changes the call of henderson.lmm or henderson.lm that made a fit, and this "
+            "fit was made otherwise (refit() is): call henderson.lmm with the whole formula."
+        )
+    call = {**fit.call, **changes}
+    if data is not None:
+        call["data"] = data
+    functions = frozenset(call["context"] or {})
+    if formula is not None:
+        call["formula"] = updated(call["formula"], formula, functions)
+    random = parse(call["formula"], functions).random
+    maker = lmm if random else lm
+    known = signature(maker).parameters
+    for name in changes:
+        if name not in known:
+            raise DesignError(
+                f"'{name}' is no argument of henderson.{maker.__name__}, which fits "
+                f"{call['formula']}: {did_you_mean(name, known)}"
+            )
+    call = {k: v for k, v in call.items() if k in known}
+    # Matrices of terms that are there no more are left out; those given now have to have a use.
+    if call.get("matrices") and "matrices" not in changes:
+        named = {v for term in random for option, v in term.options if option == "matrix"}
+        call["matrices"] = {k: v for k, v in call["matrices"].items() if k in named} or None
+    return maker(**call)
 
 
 def problem(design: Design) -> Standard:

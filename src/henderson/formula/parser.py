@@ -11,7 +11,7 @@ from henderson.errors import FormulaError
 from henderson.formula.random_terms import RandomTerm, random_terms
 from henderson.formula.scanner import CALL, GRAMMAR, Scan, scan
 
-_LONE_DOT = re.compile(r"(?<![\w.)\]`])\.(?![\w.])")
+LONE_DOT = re.compile(r"(?<![\w.)\]`])\.(?![\w.])")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """A signed term of the right-hand side: its sign and its span in the text."""
 
     sign: str
@@ -77,12 +77,12 @@ def parse(text: str | Formula, functions: frozenset[str] = frozenset()) -> Formu
 @lru_cache(maxsize=512)
 def _parse(text: str, functions: frozenset[str]) -> Formula:
     scanned = scan(text)
-    tilde = _tilde(scanned)
+    tilde = tilde_of(scanned)
     _refuse_dot(scanned)
-    fixed: list[_Piece] = []
+    fixed: list[Piece] = []
     offsets: list[str] = []
     random: list[RandomTerm] = []
-    for piece in _pieces(scanned, tilde + 1):
+    for piece in pieces_of(scanned, tilde + 1):
         terms = random_terms(scanned, piece.start, piece.stop, functions)
         offset = _offset(scanned, piece)
         if terms or offset:
@@ -103,7 +103,8 @@ def _parse(text: str, functions: frozenset[str]) -> Formula:
     )
 
 
-def _tilde(scanned: Scan) -> int:
+def tilde_of(scanned: Scan) -> int:
+    """Position of the one tilde."""
     tildes = scanned.find("~", 0, len(scanned.text))
     if not tildes:
         raise FormulaError(
@@ -125,7 +126,7 @@ def _response(scanned: Scan, tilde: int) -> str:
     return _r_powers(scanned, start, stop, GRAMMAR + CALL)
 
 
-def _pieces(scanned: Scan, start: int) -> list[_Piece]:
+def pieces_of(scanned: Scan, start: int) -> list[Piece]:
     """The terms after the tilde, split at the signs between them."""
     stop = len(scanned.text)
     if not scanned.text[start:].strip():
@@ -137,13 +138,13 @@ def _pieces(scanned: Scan, start: int) -> list[_Piece]:
         a, b = scanned.strip(before + 1, after)
         if a < b:
             sign = "-" if scanned.text[before] == "-" else "+"
-            pieces.append(_Piece(sign, a, b))
+            pieces.append(Piece(sign, a, b))
         elif before in signs:
             raise scanned.error(f"No term follows this '{scanned.text[before]}'.", before)
     return pieces
 
 
-def _offset(scanned: Scan, piece: _Piece) -> str | None:
+def _offset(scanned: Scan, piece: Piece) -> str | None:
     """The argument of a piece that is `offset(...)`."""
     opener = piece.start + len("offset")
     if not scanned.text.startswith("offset(", piece.start):
@@ -156,7 +157,7 @@ def _offset(scanned: Scan, piece: _Piece) -> str | None:
     return _r_powers(scanned, start, stop, CALL)
 
 
-def _fixed(scanned: Scan, pieces: list[_Piece]) -> str:
+def _fixed(scanned: Scan, pieces: list[Piece]) -> str:
     """The fixed part as formulaic reads it; an intercept when nothing was written."""
     text = "".join(
         f" {p.sign} {_r_powers(scanned, p.start, p.stop, CALL)}" for p in pieces
@@ -175,13 +176,13 @@ def _r_powers(scanned: Scan, start: int, stop: int, kinds: str) -> str:
 # ---- refusals
 
 
-def _refuse_minus(scanned: Scan, piece: _Piece) -> None:
+def _refuse_minus(scanned: Scan, piece: Piece) -> None:
     if piece.sign == "-":
         what = scanned.text[piece.start : piece.stop]
         raise scanned.error(f"{what} cannot be taken away: leave it out.", piece.start)
 
 
-def _refuse_bar(scanned: Scan, piece: _Piece) -> None:
+def _refuse_bar(scanned: Scan, piece: Piece) -> None:
     """A bar of the grammar outside a random term."""
     text = scanned.text
     bars = [
@@ -201,7 +202,7 @@ def _refuse_bar(scanned: Scan, piece: _Piece) -> None:
 
 
 def _refuse_dot(scanned: Scan) -> None:
-    for match in _LONE_DOT.finditer(scanned.text):
+    for match in LONE_DOT.finditer(scanned.text):
         if scanned.kinds[match.start()] != "v":
             raise scanned.error(
                 "'.' does not stand for the other columns here: name the columns.", match.start()

@@ -60,7 +60,7 @@ class BootstrapComparison(Printed):
         ]
         if self.n_failed:
             lines.append(f"  {self.n_failed} draws could not be fitted and are left out.")
-        return [*lines, *(f"  {note}" for note in self.notes)]
+        return [*lines, *self.notes]
 
 
 @dataclass(frozen=True)
