@@ -1,148 +1,317 @@
-"""Sums over chunks of rows give the fit of all rows at once."""
+"""Rows that come in chunks are the same fit as all rows at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from random_designs import crossed_problem, grouping, problems
+from random_designs import WIDTHS, crossed_problem, grouping, problems
 
-from henderson.engine.additive import Origin, Sums, merged
-from henderson.engine.additive_fit import standard_of
+from henderson.engine.additive import Compensated, Origin, Sums
+from henderson.engine.iterative_products import IterativeProducts
+from henderson.engine.keyed_sums import KeyedSums, Run
 from henderson.engine.optimise import Optimum, optimise, optimise_products
-from henderson.engine.problem import Given, Grouping, standardise
-from henderson.errors import DesignError, FitError
+from henderson.engine.problem import Given, standardise
+from henderson.engine.standard_sums import StandardSums
+from henderson.errors import DataError, DesignError, FitError
 
 
-def fit(sums: Sums, reml: bool = True) -> Optimum:
-    return optimise_products(*standard_of(sums), reml)
+def rows_of(data: Given, rows: np.ndarray | slice) -> tuple:
+    """The arguments of `Sums.of` for some of the rows."""
+    groupings = [replace(g, codes=g.codes[rows], z=g.z[rows]) for g in data.groupings]
+    weights = None if data.weights is None else data.weights[rows]
+    return data.y[rows], data.x[rows], groupings, weights
 
 
-def part(given: Given, rows: np.ndarray) -> tuple:
-    """What `Sums.of` takes, of some rows."""
-    groupings = [replace(g, codes=g.codes[rows], z=g.z[rows]) for g in given.groupings]
-    weights = None if given.weights is None else given.weights[rows]
-    return given.y[rows], given.x[rows], groupings, weights
-
-
-def in_chunks(given: Given, order: np.ndarray, count: int) -> Sums:
-    first, *rest = np.array_split(order, count)
-    sums = Sums.of(*part(given, first))
-    for rows in rest:
-        sums = sums.update(*part(given, rows))
+def chunks(data: Given, parts: Sequence[np.ndarray]) -> Sums:
+    sums = Sums.of(*rows_of(data, parts[0]))
+    for part in parts[1:]:
+        sums = sums.update(*rows_of(data, part))
     return sums
 
 
-def assert_same_fit(found: Optimum, expected: Optimum) -> None:
-    assert found.criterion == pytest.approx(expected.criterion, rel=1e-8, abs=1e-6)
-    if expected.verdict.curvature > 1e-3:
-        se = np.sqrt(np.diag(expected.cov_beta))
-        np.testing.assert_allclose(found.beta / se, expected.beta / se, atol=1e-5)
-        np.testing.assert_allclose(found.cov_beta, expected.cov_beta, rtol=1e-4, atol=1e-9)
-        assert found.sigma2 == pytest.approx(expected.sigma2, rel=1e-5)
-        for t in range(len(expected.sigmas)):
-            scale = np.abs(expected.sigmas[t]).max() + 1e-6
-            np.testing.assert_allclose(found.sigmas[t], expected.sigmas[t], atol=1e-4 * scale)
-            np.testing.assert_allclose(found.modes(t), expected.modes(t), atol=1e-3)
+def fit_sums(sums: Sums, reml: bool = True) -> Optimum:
+    found = StandardSums.of(sums)
+    return optimise_products(found.problem, found.products(), reml)
 
 
-@given(problems(), st.integers(1, 6), st.integers(0, 2**32 - 1), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_any_chunks_in_any_order_give_the_fit_of_all_rows(problem, count, seed, reml):
-    given_rows = problem.given
-    effects = sum(g.n_levels * g.size for g in problem.groupings)
-    assume(effects + problem.x.shape[1] < len(problem.y))
-    order = np.random.default_rng(seed).permutation(len(given_rows.y))
-    assert_same_fit(fit(in_chunks(given_rows, order, count), reml), optimise(problem, reml))
+def fit_rows(data: Given, reml: bool = True) -> Optimum:
+    return optimise(standardise(data.y, data.x, data.groupings, data.weights), reml)
 
 
-def test_merging_is_commutative_and_associative():
-    given_rows = crossed_problem().given
-    a, b, c = np.array_split(np.arange(len(given_rows.y)), 3)
-    one = Sums.of(*part(given_rows, a))
-    two, three = (Sums.of(*part(given_rows, rows), origin=one.origin) for rows in (b, c))
-    ways = [merged([one, two, three]), merged([three, one, two]), one.merge(two.merge(three))]
-    for way in ways[1:]:
-        np.testing.assert_allclose(way.products, ways[0].products, rtol=1e-13)
-        for s, t in zip(way.factors, ways[0].factors, strict=True):
-            np.testing.assert_allclose(s.squares, t.squares, rtol=1e-12, atol=1e-12)
-    assert fit(ways[1]).criterion == pytest.approx(fit(ways[0]).criterion, abs=1e-8)
+def assert_same_fit(a: Optimum, b: Optimum) -> None:
+    assert a.criterion == pytest.approx(b.criterion, rel=1e-8)
+    assert a.sigma2 == pytest.approx(b.sigma2, rel=1e-6)
+    np.testing.assert_allclose(a.beta, b.beta, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(a.cov_beta, b.cov_beta, rtol=1e-5, atol=1e-7)
+    for t, (mine, its) in enumerate(zip(a.sigmas, b.sigmas, strict=True)):
+        np.testing.assert_allclose(mine, its, rtol=1e-5, atol=1e-6 * (1.0 + np.abs(its).max()))
+        np.testing.assert_allclose(a.modes(t), b.modes(t), rtol=1e-5, atol=1e-5)
+
+
+def _has_residual_rows(data: Given) -> bool:
+    """More rows than effects: else sigma^2 may have no lower bound."""
+    effects = sum(g.n_levels * g.size for g in data.groupings)
+    return effects + data.x.shape[1] < len(data.y)
+
+
+def _cut(rng: np.random.Generator, rows: np.ndarray, most: int = 6) -> list[np.ndarray]:
+    """Rows in pieces of any lengths, none included."""
+    return np.split(rows, np.sort(rng.integers(0, len(rows) + 1, rng.integers(0, most))))
+
+
+@given(problems(), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=80, deadline=None)
+def test_chunks_in_any_order_are_the_same_fit(problem, reml, seed):
+    """0 to 3 factors, crossed, of any widths and structures, with and without weights."""
+    data, rng = problem.given, np.random.default_rng(seed)
+    assume(_has_residual_rows(data))
+    sums = chunks(data, _cut(rng, rng.permutation(len(data.y))))
+    assert_same_fit(fit_sums(sums, reml), fit_rows(data, reml))
+
+
+@pytest.mark.parametrize("widths", WIDTHS[:3])
+def test_nested_factors(widths):
+    """Pupils in classes in schools: the tail falls into one block by school."""
+    rng = np.random.default_rng(8)
+    pupils = np.repeat(np.arange(120), 4)
+    n = len(pupils)
+    factors = [grouping(rng, n, levels, widths) for levels in (120, 24, 6)]
+    codes = (pupils, pupils // 5, pupils // 20)
+    factors = [replace(g, codes=c) for g, c in zip(factors, codes, strict=True)]
+    x = np.column_stack([np.ones(n), rng.normal(size=n)])
+    y = rng.normal(size=n) + sum(rng.normal(size=g.n_levels)[g.codes] for g in factors)
+    data = Given(y, x, tuple(factors), None)
+    found = fit_sums(chunks(data, _cut(rng, rng.permutation(n))))
+    assert not found.cross.squares.pattern.is_dense
+    assert_same_fit(found, fit_rows(data))
+
+
+def _numbers(sums: Sums) -> list[np.ndarray]:
+    """All that the sums hold."""
+    keyed = [k.total for k in (*sums.levels, *sums.cells)]
+    every = [sums.xy.value, sums.log_weights.value, np.array([sums.n, *sums.n_levels])]
+    return every + [run.keys for run in keyed] + [run.values for run in keyed]
+
+
+@given(problems(), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_merging_is_associative_and_commutative(problem, seed):
+    data, rng = problem.given, np.random.default_rng(seed)
+    parts = np.array_split(rng.permutation(len(data.y)), 3)
+    origin = Origin.of(data.y, data.x, [g.z for g in data.groupings])
+    a, b, c = (Sums.of(*rows_of(data, part), origin) for part in parts)
+    first = _numbers(a.merge(b).merge(c))
+    for other in (a.merge(b.merge(c)), c.merge(a).merge(b)):
+        for left, right in zip(first, _numbers(other), strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12 * len(data.y))
 
 
 def test_the_same_chunks_give_the_same_bits():
-    given_rows = crossed_problem().given
-    order = np.arange(len(given_rows.y))
-    a, b = (fit(in_chunks(given_rows, order, 7)) for _ in range(2))
+    data = crossed_problem().given
+    parts = _cut(np.random.default_rng(3), np.arange(len(data.y)))
+    a, b = (fit_sums(chunks(data, parts)) for _ in range(2))
     assert a.criterion == b.criterion
-    assert np.array_equal(a.beta, b.beta)
+    assert np.array_equal(a.beta, b.beta) and np.array_equal(a.sigmas[0], b.sigmas[0])
 
 
-@pytest.mark.parametrize("shift", [0.0, 1e6])
-def test_an_offset_of_response_and_predictor_costs_few_digits(shift):
-    given_rows = crossed_problem().given
-    x = given_rows.x + np.array([0.0, shift / 100.0])
-    moved = replace(given_rows, y=given_rows.y + shift, x=x)
-    order = np.arange(len(x))
-    plain, other = (fit(in_chunks(g, order, 5)) for g in (given_rows, moved))
-    assert other.criterion == pytest.approx(plain.criterion, abs=1e-5)
-    slope = plain.beta[1]
-    moved_by = np.array([shift - slope * shift / 100.0, 0.0])
-    np.testing.assert_allclose(other.beta, plain.beta + moved_by, rtol=1e-9)
+def _shifted(data: Given, *, y: float, x: float, z: float) -> Given:
+    """With numbers added to the response and to the slopes of X and of the first factor's Z."""
+    first, *others = data.groupings
+    first = replace(first, z=first.z + np.array([0.0, z]))
+    return Given(data.y + y, data.x + np.array([0.0, x]), (first, *others), data.weights)
 
 
-def test_levels_may_first_be_seen_in_a_later_chunk():
-    given_rows = crossed_problem().given
-    first, second = given_rows.groupings
-    early = np.flatnonzero((first.codes < 30) & (second.codes < 20))
-    late = np.setdiff1d(np.arange(len(given_rows.y)), early)
-    y, x, (a, b), weights = part(given_rows, early)
-    sums = Sums.of(y, x, [replace(a, n_levels=30), replace(b, n_levels=20)], weights)
-    sums = sums.update(*part(given_rows, late))
-    expected = optimise(standardise(given_rows.y, given_rows.x, given_rows.groupings, None), True)
-    assert_same_fit(fit(sums), expected)
+@pytest.mark.parametrize("order", ["in order", "sorted by the predictor", "shuffled"])
+def test_origin_of_response_and_predictors(order):
+    """y + 1e6 and x + 1e4 move intercepts as algebra says, and nothing else."""
+    data = crossed_problem().given
+    rows = np.arange(len(data.y))
+    if order == "sorted by the predictor":
+        rows = np.argsort(data.x[:, 1])
+    if order == "shuffled":
+        rows = np.random.default_rng(0).permutation(rows)
+    parts = np.array_split(rows, 9)
+    a = fit_sums(chunks(data, parts))
+    b = fit_sums(chunks(_shifted(data, y=1e6, x=1e4, z=1e4), parts))
+    assert b.criterion == pytest.approx(a.criterion, abs=1e-6)
+    assert b.beta[1] == pytest.approx(a.beta[1], rel=1e-8)
+    assert b.beta[0] == pytest.approx(a.beta[0] + 1e6 - 1e4 * a.beta[1], abs=1e-5)
+    back = np.array([[1.0, 1e4], [0.0, 1.0]])
+    np.testing.assert_allclose(back @ b.sigmas[0] @ back.T, a.sigmas[0], atol=1e-6)
+    np.testing.assert_allclose(b.modes(1), a.modes(1), atol=1e-7)
 
 
-def test_an_empty_chunk_changes_nothing():
-    given_rows = crossed_problem().given
-    whole = in_chunks(given_rows, np.arange(len(given_rows.y)), 1)
-    again = whole.update(*part(given_rows, np.zeros(0, dtype=np.intp)))
-    assert np.array_equal(whole.products, again.products)
-    assert again.n == whole.n
+def test_origin_where_the_intercept_is_a_sum_of_columns():
+    """Means of cells in the place of an intercept span the constants too."""
+    data = crossed_problem().given
+    cell = np.arange(len(data.y)) % 3
+    x = np.column_stack([np.eye(3)[cell], data.x[:, 1]])
+    parts = np.array_split(np.arange(len(data.y)), 5)
+    a = fit_sums(chunks(replace(data, x=x), parts))
+    far = replace(data, y=data.y + 1e6, x=x + np.array([0.0, 0.0, 0.0, 1e4]))
+    b = fit_sums(chunks(far, parts))
+    assert b.criterion == pytest.approx(a.criterion, abs=1e-6)
+    np.testing.assert_allclose(b.beta[:3], a.beta[:3] + 1e6 - 1e4 * a.beta[3], atol=1e-5)
 
 
-def test_what_does_not_belong_together_is_refused():
-    given_rows = crossed_problem().given
-    a, b = np.array_split(np.arange(len(given_rows.y)), 2)
-    one, two = (Sums.of(*part(given_rows, rows)) for rows in (a, b))
-    with pytest.raises(DesignError, match="different origins"):
-        one.merge(two)
-    y, x, groupings, _ = part(given_rows, b)
-    with pytest.raises(DesignError, match="3 columns of X and the sums 2"):
-        one.update(y, np.column_stack([x, y]), groupings)
-    with pytest.raises(DesignError, match="different grouping factors"):
-        one.update(y, x, groupings[:1])
-    with pytest.raises(DesignError, match="start with rows that show that it varies"):
-        one.update(y, x + np.array([1.0, 0.0]), groupings)
+def test_a_column_that_varies_only_later_may_stand_for_the_constant():
+    """The origin is a change of basis, whatever the rows of the first chunk hold."""
+    data = crossed_problem().given
+    first = data.x[:, 1] > 1.0
+    x = np.column_stack([np.where(first, 2.0, data.x[:, 1]), np.ones(len(data.y))])
+    data = replace(data, x=x, y=data.y + 50.0)
+    sums = chunks(data, [np.flatnonzero(first), np.flatnonzero(~first)])
+    assert np.abs(sums.origin.xy[0]).max() > 1.0  # not the intercept was taken
+    assert_same_fit(fit_sums(sums), fit_rows(data))
 
 
-def test_collinear_columns_and_explained_responses_are_refused():
-    rng = np.random.default_rng(1)
-    x = np.column_stack([np.ones(90), rng.normal(size=90)])
-    g = grouping(rng, 90, 6, (("us", 1),))
-    y = rng.normal(size=90)
-    with pytest.raises(FitError, match="collinear"):
-        standard_of(Sums.of(y, np.column_stack([x, x[:, 1]]), [g]))
-    with pytest.raises(FitError, match="explain the response exactly"):
-        standard_of(Sums.of(x @ [1.0, 2.0], x, [g]))
-    known = Grouping(g.codes, g.n_levels, g.z, g.terms, np.eye(6))
-    with pytest.raises(DesignError, match="Correlated levels"):
-        Sums.of(y, x, [known])
+def test_many_small_chunks_keep_the_digits():
+    data = crossed_problem().given
+    a = fit_sums(chunks(data, np.array_split(np.arange(len(data.y)), 1_500)))
+    assert a.criterion == pytest.approx(fit_rows(data).criterion, rel=1e-12)
 
 
-def test_without_a_constant_column_nothing_is_shifted():
+def test_levels_seen_late():
+    """Chunks that know only the levels so far."""
+    data = crossed_problem().given
+    order = np.argsort(data.groupings[0].codes, kind="stable")
+    sums = None
+    for part in np.array_split(order, 6):
+        y, x, groupings, weights = rows_of(data, part)
+        known = [replace(g, n_levels=int(g.codes.max()) + 1) for g in groupings]
+        new = (y, x, known, weights)
+        sums = Sums.of(*new) if sums is None else sums.update(*new)
+    assert sums.n_levels == (60, 40)
+    assert_same_fit(fit_sums(sums), fit_rows(data))
+
+
+def test_levels_that_no_row_has():
+    """They keep their place; their modes are zero."""
+    data = crossed_problem().given
+    wide = tuple(replace(g, n_levels=g.n_levels + 2) for g in data.groupings)
+    found = fit_sums(chunks(replace(data, groupings=wide), [np.arange(len(data.y))]))
+    assert found.criterion == pytest.approx(fit_rows(data).criterion, rel=1e-10)
+    assert not found.modes(0)[-2:].any() and not found.modes(1)[-2:].any()
+
+
+def test_empty_chunks_change_nothing():
+    data = crossed_problem().given
+    empty, whole = Sums.of(*rows_of(data, slice(0, 0))), Sums.of(*rows_of(data, slice(None)))
+    for sums in (empty.merge(whole), whole.merge(empty), empty.update(*rows_of(data, slice(None)))):
+        for left, right in zip(_numbers(sums), _numbers(whole), strict=True):
+            assert np.array_equal(left, right)
+
+
+def test_the_iterative_engine_reads_the_same_sums():
     rng = np.random.default_rng(2)
-    x = rng.normal(size=(50, 2))
-    assert not Origin.of(rng.normal(size=50) + 5.0, x).shift.any()
+    n = 2_000
+    factors = [grouping(rng, n, levels, (("us", 1),)) for levels in (80, 50, 9)]
+    y = rng.normal(size=n) + sum(rng.normal(size=g.n_levels)[g.codes] for g in factors)
+    data = Given(y, np.ones((n, 1)), tuple(factors), None)
+    found = StandardSums.of(chunks(data, _cut(rng, rng.permutation(n))))
+    cross = found.products("iterative")
+    assert isinstance(cross, IterativeProducts)
+    a = optimise_products(found.problem, cross, True)
+    b = optimise(standardise(y, data.x, factors, None), True, engine="iterative")
+    assert a.criterion == pytest.approx(b.criterion, abs=1e-6)
+    np.testing.assert_allclose(np.ravel(a.sigmas), np.ravel(b.sigmas), rtol=1e-5)
+
+
+def test_rows_are_not_kept():
+    """What is held grows with the levels, not the rows; what needs rows says so."""
+    data = crossed_problem().given
+    parts = np.array_split(np.arange(len(data.y)), 50)
+    once = chunks(data, parts)
+    twice = once.merge(chunks(data, parts))
+    assert sum(a.size for a in _numbers(once)) == sum(a.size for a in _numbers(twice))
+    with pytest.raises(FitError, match="fit all rows at once"):
+        _ = StandardSums.of(once).problem.y
+
+
+def test_runs_are_few_and_add_up():
+    """Keyed sums of many runs are those of one pass; the number of runs is a logarithm."""
+    rng = np.random.default_rng(5)
+    total, expected = None, np.zeros(300)
+    for _ in range(500):
+        keys = np.flatnonzero(rng.random(300) < 0.1)
+        values = rng.normal(size=len(keys))
+        np.add.at(expected, keys, values)
+        new = KeyedSums((Run(keys, values),))
+        total = new if total is None else total.merge(new)
+        lengths = [len(run.keys) for run in total.runs]
+        assert all(sum(lengths[i + 1 :]) < lengths[i] for i in range(len(lengths) - 1))
+    np.testing.assert_allclose(total.total.values, expected[total.total.keys], rtol=1e-11)
+    assert np.array_equal(total.total.keys, np.arange(300))
+
+
+def test_compensated_sums_keep_what_rounding_drops():
+    total = Compensated.of(np.array([1.0]))
+    for term in (1e16, 1.0, -1e16):
+        total = total.plus(Compensated.of(np.array([term])))
+    assert total.value[0] == 2.0
+
+
+def _small(rows: int = 40) -> Given:
+    rng = np.random.default_rng(1)
+    x = np.column_stack([np.ones(rows), rng.normal(size=rows)])
+    return Given(rng.normal(size=rows), x, (grouping(rng, rows, 5, (("us", 2),)),), None)
+
+
+def test_collinear_columns_are_refused_by_number():
+    data = _small()
+    x = np.column_stack([data.x, data.x @ [1e4, 1.0]])
+    with pytest.raises(DesignError, match="Column 3 of X"):
+        StandardSums.of(chunks(replace(data, x=x), np.array_split(np.arange(40), 4)))
+
+
+def test_too_few_rows_and_exact_fits_are_refused():
+    data = _small()
+    with pytest.raises(FitError, match="2 rows cannot estimate 2"):
+        StandardSums.of(Sums.of(*rows_of(data, slice(0, 2))))
+    with pytest.raises(FitError, match="exactly"):
+        StandardSums.of(Sums.of(data.x @ [3.0, 1.0], data.x, data.groupings))
+    with pytest.raises(FitError, match="exactly"):
+        StandardSums.of(Sums.of(np.full(40, 7.0), data.x, data.groupings))
+
+
+def test_chunks_that_do_not_fit_together_are_refused():
+    data = _small()
+    (g,) = data.groupings
+    sums = Sums.of(data.y, data.x, [g])
+    with pytest.raises(DesignError, match="2 columns of X and 2 effects"):
+        sums.update(data.y, data.x[:, :1], [g])
+    with pytest.raises(DesignError, match="1 effects by level"):
+        sums.update(data.y, data.x, [replace(g, z=g.z[:, :1], terms=g.terms[:1])])
+    with pytest.raises(DesignError, match="no effects"):
+        sums.update(data.y, data.x, [])
+    diagonal = grouping(np.random.default_rng(0), 40, 5, (("us", 1), ("us", 1))).terms
+    with pytest.raises(DesignError, match="Factor 1 has other terms"):
+        sums.update(data.y, data.x, [replace(g, terms=diagonal)])
+    with pytest.raises(DesignError, match="different origins"):
+        sums.merge(Sums.of(data.y + 1.0, data.x, [g]))
+
+
+def test_bad_rows_are_refused():
+    data = _small()
+    (g,) = data.groupings
+    bad = data.y.copy()
+    bad[3] = np.nan
+    with pytest.raises(DataError, match="y has missing"):
+        Sums.of(bad, data.x, [g])
+    with pytest.raises(DataError, match="Column 2 of X"):
+        Sums.of(data.y, np.column_stack([data.x[:, 0], bad]), [g])
+    with pytest.raises(DataError, match="Z of factor 1"):
+        Sums.of(data.y, data.x, [replace(g, z=np.column_stack([bad, bad]))])
+    with pytest.raises(DataError, match="positive"):
+        Sums.of(data.y, data.x, [g], np.zeros(40))
+    with pytest.raises(DesignError, match="outside 0 to 3"):
+        Sums.of(data.y, data.x, [replace(g, n_levels=4)])
+    with pytest.raises(DesignError, match="rows"):
+        Sums.of(data.y[:-1], data.x, [g])
+    with pytest.raises(DesignError, match="correlated"):
+        Sums.of(data.y, data.x, [replace(g, root=np.eye(5))])

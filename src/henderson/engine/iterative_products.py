@@ -8,7 +8,7 @@ factors meet; nothing has n rows, and nothing is as large as the tail squared.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -195,13 +195,25 @@ def choose_products(problem: Standard, engine: Engine) -> CrossProducts | Iterat
     if small and engine != "iterative":
         return cross_products(problem)
     found = iterative_products(problem)
+    return choose(found, engine, lambda: cross_products(problem))
+
+
+def choose(
+    found: IterativeProducts, engine: Engine, exact: Callable[[], CrossProducts]
+) -> CrossProducts | IterativeProducts:
+    """The iterative engine's products, or `exact()` where these are asked for or fit.
+
+    Raises
+    ------
+    FitError : the exact ones are asked for, and the machine has not the memory.
+    """
     if engine == "iterative":
         return found
     width = largest_component(found)
     if engine == "auto" and width > LARGEST_COMPONENT:
         return found
     _refuse_too_large(width)
-    return cross_products(problem)
+    return exact()
 
 
 def _refuse_too_large(width: int) -> None:
@@ -242,24 +254,55 @@ def iterative_products(problem: Standard, effort: Effort = Effort()) -> Iterativ
     levels = [kernels.level_products(g.codes, g.n_levels, g.z, xy) for g in ordered]
     gram = xy.T @ xy
     del xy
-    places = range(len(ordered))
-    pairs = {(s, t): _cells(ordered[s], ordered[t]) for s, t in combinations(places, 2)}
-    cells = beside([pairs[0, t].table for t in places[1:]])
-    ends = np.cumsum([0] + [g.n_levels * g.size for g in ordered[1:]])
-    return IterativeProducts(
+    return assemble(
         n=len(problem.y),
-        p=problem.x.shape[1],
         log_weights=problem.log_weights,
         order=order,
         sizes=tuple((g.n_levels, g.size) for g in ordered),
-        tail=tuple(slice(int(a), int(b)) for a, b in pairwise(ends)),
         xy=gram,
+        levels=levels,
+        cells=lambda s, t: _cells(ordered[s], ordered[t]),
+        effort=effort,
+    )
+
+
+def assemble(
+    *,
+    n: int,
+    log_weights: float,
+    order: tuple[int, ...],
+    sizes: tuple[tuple[int, int], ...],
+    xy: np.ndarray,
+    levels: Sequence[tuple[np.ndarray, np.ndarray]],
+    cells: Callable[[int, int], Cells],
+    effort: Effort = Effort(),
+) -> IterativeProducts:
+    """The products of at least two factors from their sums.
+
+    Parameters
+    ----------
+    n, log_weights, order, sizes, xy : as in `IterativeProducts`.
+    levels : Z_j'Z_j and Z_j'[X y] by level, in the engine's order.
+    cells : of two factors by their places, the smaller first.
+    """
+    places = range(len(sizes))
+    pairs = {(s, t): cells(s, t) for s, t in combinations(places, 2)}
+    met = beside([pairs[0, t].table for t in places[1:]])
+    ends = np.cumsum([0] + [levels * size for levels, size in sizes[1:]])
+    return IterativeProducts(
+        n=n,
+        p=len(xy) - 1,
+        log_weights=log_weights,
+        order=order,
+        sizes=sizes,
+        tail=tuple(slice(int(a), int(b)) for a, b in pairwise(ends)),
+        xy=xy,
         squares=tuple(a for a, _ in levels),
         with_xy=tuple(b for _, b in levels),
         pairs=pairs,
-        cells=cells,
-        across=cells.transposed(),
-        between=_between(pairs, ordered),
+        cells=met,
+        across=met.transposed(),
+        between=_between(pairs, sizes),
         effort=effort,
     )
 
@@ -268,12 +311,12 @@ def _cells(a: Grouping, b: Grouping) -> Cells:
     return cell_table(a.codes, a.n_levels, b.codes, b.n_levels, a.z, b.z)
 
 
-def _between(pairs: dict[tuple[int, int], Cells], ordered: Sequence[Grouping]) -> Table | None:
+def _between(pairs: dict[tuple[int, int], Cells], sizes: Sequence[tuple[int, int]]) -> Table | None:
     """Z_s'Z_t for all pairs of different factors of the tail, in place."""
-    if len(ordered) == 2:
+    if len(sizes) == 2:
         return None
-    sizes = [g.n_levels * g.size for g in ordered[1:]]
-    blocks = [[sparse.csr_array((a, b)) for b in sizes] for a in sizes]
+    effects = [levels * size for levels, size in sizes[1:]]
+    blocks = [[sparse.csr_array((a, b)) for b in effects] for a in effects]
     for (s, t), cells in pairs.items():
         if s > 0:
             blocks[s - 1][t - 1] = cells.table.csr

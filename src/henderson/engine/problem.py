@@ -176,14 +176,18 @@ def standardise(
     ------
     FitError : no residual degrees of freedom, or X explains y exactly.
     """
-    n, p = x.shape
+    refuse_few_rows(*x.shape)
+    given = Given(y, x, tuple(groupings), weights)
+    return _reduced(given) or _standardised(given)
+
+
+def refuse_few_rows(n: int, p: int) -> None:
+    """Raise `FitError` where n rows leave no residual degrees of freedom."""
     if n <= p:
         raise FitError(
             f"{n} rows cannot estimate {p} fixed effects and a residual variance: "
             "drop fixed effects or add rows."
         )
-    given = Given(y, x, tuple(groupings), weights)
-    return _reduced(given) or _standardised(given)
 
 
 def _reduced(given: Given) -> Standard | None:
@@ -285,14 +289,16 @@ def _standard_grouping(z: np.ndarray, grouping: Grouping) -> tuple[Grouping, np.
     r = np.zeros((z.shape[1], z.shape[1]))
     for term in grouping.terms:
         part = z[:, term.columns]
-        basis = _basis(sized[:, term.columns], term.structure.rotation) / np.sqrt(grouping.n_levels)
+        basis = term_basis(sized[:, term.columns], term.structure.rotation) / np.sqrt(
+            grouping.n_levels
+        )
         out[:, term.columns] = part @ np.linalg.inv(basis)
         r[term.columns, term.columns] = basis
     return replace(grouping, z=out), r
 
 
-def _basis(z: np.ndarray, rotation: str) -> np.ndarray:
-    """The (K, K) change of basis that makes z z^-1 orthonormal, or as near as allowed."""
+def term_basis(z: np.ndarray, rotation: str) -> np.ndarray:
+    """The (K, K) change of basis r that makes z r^-1 orthonormal, or as near as allowed."""
     lengths = np.sqrt(np.einsum("ij,ij->j", z, z))
     lengths = np.where(lengths > 0, lengths, 1.0)
     if rotation == "full" and z.shape[1] > 1:
