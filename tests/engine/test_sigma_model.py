@@ -138,3 +138,25 @@ def test_the_last_step_asks_for_no_derivatives():
     assert found.point.phi[0] == pytest.approx(1.0, abs=1e-6)
     assert Bowl.asked == found.evaluations
     assert found.near is not found.point
+
+
+class Rejecting(Bowl):
+    """The same with a better curvature, whose third to sixth points are made to look worse."""
+
+    made = 0
+
+    def __init__(self, phi: np.ndarray) -> None:
+        super().__init__(phi)
+        Rejecting.made += 1
+        self.value += float(3 <= Rejecting.made <= 6)
+
+    @property
+    def hessian(self) -> np.ndarray:
+        return np.array([[1.001]])
+
+
+def test_a_step_cut_short_by_rejections_is_not_the_last():
+    Rejecting.made = 0
+    found = trust_region.minimise(Rejecting, Rejecting(np.array([1.5])), tolerance=1e-10)
+    assert found.converged
+    assert found.point.phi[0] == pytest.approx(1.0, abs=1e-5)

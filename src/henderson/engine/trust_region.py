@@ -194,6 +194,7 @@ def minimise(
         elif move.bold:
             bold = False
         else:
+            shrinkage = 1.0
             radius = 0.25 * min(radius, length)
             if radius < 1e-12:
                 break

@@ -345,6 +345,7 @@ Descent descend(const Criterion& f, Point point, const Rules& rules, int limit,
         } else if (move.bold) {
             bold = false;
         } else {
+            shrinkage = 1.0;
             radius = 0.25 * std::min(radius, length);
             if (radius < 1e-12) break;
         }
